@@ -1,0 +1,59 @@
+# Every target makes what it needs; `make run` and `make test` work right after a clone.
+# Needs Debian's python3 and python3-venv (or any Python from 3.11 on: make PYTHON=python3.13 run).
+
+PYTHON ?= $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The tests of one file stay together: they share what is slow to make.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/.run: pyproject.toml requirements/run.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "pypicached needs Python 3.11 or newer: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { echo "no virtual environment: apt install python3-venv" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(BIN)/.dev: $(BIN)/.run requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@touch $@
+
+.PHONY: run
+run: $(BIN)/.run ## Run the daemon in the foreground (ARGS="--listen 127.0.0.1:4000" …)
+	@$(BIN)/pypicached serve $(ARGS)
+
+.PHONY: test
+test: $(BIN)/.dev ## Run the whole test suite (ARGS="-k rule_18" …)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+.PHONY: check
+check: $(BIN)/.dev ## Lint, format check, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: $(BIN)/.dev ## Format, and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(BIN)/.dev ## Measure the herd on a cold file, beside static nginx (ARGS="--rounds 3" …)
+	$(BIN)/python -m bench.herd $(ARGS)
+
+.PHONY: test-live
+test-live: $(BIN)/.dev ## Install from the real PyPI through the daemon
+	PYPICACHED_LIVE=1 $(BIN)/python -m pytest -q tests/live $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what the targets made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
