@@ -1,0 +1,123 @@
+"""The one tree of errors that pypicached raises on purpose.
+
+Errors here know nothing of HTTP: `web.errors` holds the one table from class to status. A message
+is one sentence for a person, never carries a credential, and never quotes what a peer sent except
+where `clean` has made it short and printable.
+"""
+
+from __future__ import annotations
+
+
+def clean(text: str, limit: int = 200) -> str:
+    """Return foreign text as one short line of printable ASCII, safe for logs and bodies."""
+    printable = "".join(c if " " <= c <= "~" else "?" for c in text[: limit + 1])
+    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+
+
+class PypicachedError(Exception):
+    """Anything that pypicached raises on purpose."""
+
+
+# ── asking for what is not there ─────────────────────────────────────────────────────────────
+
+
+class NotFoundError(PypicachedError):
+    """Absent for certain: by grammar, by configuration, or because upstream said so."""
+
+
+class BadNameError(NotFoundError):
+    """A project name outside the grammar of PEP 508, or a path that no index can publish."""
+
+
+class ProjectNotFoundError(NotFoundError):
+    """Every index that may own the project said that it has none of that name."""
+
+
+class FileNotListedError(NotFoundError):
+    """The project's page does not list the file, so it is never fetched."""
+
+
+class NotAcceptableError(PypicachedError):
+    """No media type or coding that we can make is acceptable to the client (RFC 9110 §15.5.7)."""
+
+
+# ── upstream ─────────────────────────────────────────────────────────────────────────────────
+
+
+class UpstreamError(PypicachedError):
+    """An index did not give what was asked of it; absence is never told from this.
+
+    `index` names the index; `reason` is a short ASCII phrase of ours (under 80 characters) that
+    may go into a status line.
+    """
+
+    def __init__(self, index: str, reason: str) -> None:
+        super().__init__(f"index {index}: {reason}")
+        self.index = index
+        self.reason = reason
+
+
+class UpstreamUnavailableError(UpstreamError):
+    """No usable answer in time: refused, reset, timed out, DNS, TLS, 429 or 5xx."""
+
+
+class UpstreamDeniedError(UpstreamError):
+    """Upstream answered 401 or 403: our credentials are missing or have lapsed."""
+
+
+class UpstreamAnswerError(UpstreamError):
+    """Upstream answered, but with something that an index does not say, or beyond a bound."""
+
+
+class VerificationError(UpstreamError):
+    """The bytes of a file did not match the length or the digests that its index gave."""
+
+
+class FileGoneError(UpstreamError):
+    """Upstream answered 404 or 410 for a file that its own page lists."""
+
+
+class StoppingError(PypicachedError):
+    """The daemon is stopping; whoever retries will find the next one."""
+
+
+class OfflineError(PypicachedError):
+    """Not cached, and the operator said that upstreams are not to be asked."""
+
+
+# ── room ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class NoRoomError(PypicachedError):
+    """There is no room on the blob disk now; the file may still be streamed through."""
+
+
+class NeverFitsError(NoRoomError):
+    """The file is larger than the whole budget: it will never be kept."""
+
+
+# ── the host ─────────────────────────────────────────────────────────────────────────────────
+
+
+class StartError(PypicachedError):
+    """The daemon cannot start here; one sentence that says why and what to do next."""
+
+
+class SettingsError(PypicachedError):
+    """The configuration is bad; `problems` are `(key, message, suggestion)`, all of them."""
+
+    def __init__(self, problems: list[tuple[str, str, str]]) -> None:
+        super().__init__("; ".join(f"{key}: {message}" for key, message, _ in problems))
+        self.problems = problems
+
+
+class LedgerError(PypicachedError):
+    """The ledger cannot be used."""
+
+
+class ControlError(PypicachedError):
+    """The control socket answered with an error; the command should end with `exit_code`."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

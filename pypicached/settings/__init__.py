@@ -1,0 +1,46 @@
+"""Typed settings: defaults < TOML < environment < command line.
+
+Only `daemon` and the CLI read them; everything below gets plain values. Reads the configuration
+file and looks at directories; creates and changes nothing.
+"""
+
+from pypicached.settings.addresses import split_listen
+from pypicached.settings.load import Loaded, load
+from pypicached.settings.model import Cache, Index, Limits, Server, Settings, Share
+from pypicached.settings.places import Places, default_sockets, find_places
+from pypicached.settings.problems import Problem, describe
+from pypicached.settings.secret import Secret
+from pypicached.settings.spell import Row, rows, spell_toml
+from pypicached.settings.units import (
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+    spell_size,
+)
+
+__all__ = [
+    "Cache",
+    "Index",
+    "Limits",
+    "Loaded",
+    "Places",
+    "Problem",
+    "Row",
+    "Secret",
+    "Server",
+    "Settings",
+    "Share",
+    "default_sockets",
+    "describe",
+    "find_places",
+    "format_duration",
+    "format_size",
+    "load",
+    "parse_duration",
+    "parse_size",
+    "rows",
+    "spell_size",
+    "spell_toml",
+    "split_listen",
+]

@@ -1,0 +1,112 @@
+"""The TOML file as values: reading it, and finding what in it is no setting.
+
+Says nothing about whether a value is good; `load` does, with the parsers of `schema`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pypicached.errors import SettingsError, clean
+from pypicached.settings.problems import Problems
+from pypicached.settings.schema import INDEX_KEYS, SECTIONS, suggest_key
+from pypicached.settings.values import ask_for, find_nearest, name_type
+
+# A configuration with thousands of indexes stays below; a device or a log is not read whole.
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+class Document(msgspec.Struct, frozen=True):
+    """What a file says: dotted key → value, and its `[[index]]` tables (None: it has none)."""
+
+    values: dict[str, object]
+    indexes: list[dict[str, object]] | None
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file; SettingsError with line and column if it is not TOML."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, os.strerror(error.errno or 0)) from None
+    if len(raw) > _MAX_BYTES:
+        raise _unreadable(path, "it is larger than 4 MiB")
+    try:
+        return tomllib.loads(raw.decode())
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise _unreadable(path, f"not UTF-8 (at line {line}, column {column})") from None
+    except tomllib.TOMLDecodeError as error:
+        # Its messages name single characters only, never a value.
+        raise _unreadable(path, f"not TOML: {error}") from None
+    except RecursionError:
+        raise _unreadable(path, "not TOML that can be read: nested too deeply") from None
+
+
+def _unreadable(path: Path, why: str) -> SettingsError:
+    return SettingsError([(str(path), why, "")])
+
+
+def sort_document(tables: dict[str, Any], problems: Problems) -> Document:
+    """Return the known keys of a file, and note each unknown one with the nearest known."""
+    known: dict[str, object] = {}
+    for name, table in tables.items():
+        if name == "index":
+            continue
+        if name not in SECTIONS:
+            _note_unknown_top(name, table, problems)
+        elif not isinstance(table, dict):
+            problems.add(name, f"must be a table, not {name_type(table)}", f"write [{name}]")
+        else:
+            known |= _known_in(name, table, problems)
+    return Document(known, _indexes(tables.get("index"), problems))
+
+
+def _note_unknown_top(name: str, table: object, problems: Problems) -> None:
+    shown = clean(name, 60)
+    if isinstance(table, dict | list):
+        near = ask_for(find_nearest(name, [*SECTIONS, "index"]))
+        problems.add(shown, "unknown section", near)
+    else:
+        problems.add(shown, "unknown key", suggest_key("", name))
+
+
+def _known_in(section: str, table: dict[str, object], problems: Problems) -> dict[str, object]:
+    known = {}
+    for name, value in table.items():
+        if name in SECTIONS[section]:
+            known[f"{section}.{name}"] = value
+        else:
+            key = f"{section}.{clean(name, 60)}"
+            problems.add(key, "unknown key", suggest_key(section, name))
+    return known
+
+
+def _indexes(value: object, problems: Problems) -> list[dict[str, object]] | None:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        # Its keys are looked at all the same, so that every problem is told at once.
+        problems.add("index", "is a list of tables", "write [[index]], with two brackets")
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        problems.add("index", f"must be tables, not {name_type(value)}", "write [[index]]")
+        return None
+    if not value:
+        problems.add("index", "at least one index is needed", "leave it out for PyPI")
+    return value
+
+
+def note_unknown_index_keys(table: dict[str, object], label: str, problems: Problems) -> None:
+    """Note each key of an `[[index]]` that is none; `label` names the index."""
+    for name in table:
+        if name not in INDEX_KEYS:
+            key = f"{label}.{clean(name, 60)}"
+            problems.add(key, "unknown key", suggest_key("index", name))

@@ -1,0 +1,140 @@
+"""The settings once read: typed, complete and immutable. No defaults here; `schema` holds them.
+
+Durations are seconds (float), sizes are bytes (int), paths are absolute. A word that means "none"
+is `None` for "unlimited" and `0.0` for "off".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pypicached.settings.secret import HIDDEN, Secret, read_secret
+
+# PRODUCT section 4: a share of the disk that is left free is never less than this.
+MIN_FREE_FLOOR_BYTES = 2 * 1024**3
+
+
+class Share(msgspec.Struct, frozen=True):
+    """A part of a disk, in percent, to be resolved once the disk is known."""
+
+    percent: float
+
+    def of(self, total_bytes: int) -> int:
+        """Return the share of `total_bytes`, in bytes."""
+        return int(total_bytes * self.percent / 100)
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """`[server]`: where the daemon listens and what it logs."""
+
+    # "HOST:PORT", "[IPV6]:PORT" or "unix:/path"; `split_listen` takes them apart.
+    listen: tuple[str, ...]
+    control_socket: Path
+    access_log: bool
+    log_format: Literal["text", "json"]
+    log_level: Literal["debug", "info", "warning", "error"]
+    # Seconds that running transfers may go on after SIGTERM.
+    drain: float
+
+
+class Cache(msgspec.Struct, frozen=True, kw_only=True):
+    """`[cache]`: where things are kept, how much, and for how long they are fresh."""
+
+    directory: Path
+    ledger: Path
+    # Bytes, a share of the disk, or None for "unlimited".
+    max_size: Share | int | None
+    min_free: Share | int
+    # Bytes of ready-made answers in memory; 0 keeps none.
+    memory: int
+    # Seconds, all of them; 0.0 is "off" for the two stale ones.
+    page_ttl: float
+    stale_while_revalidate: float
+    stale_if_error: float
+    negative_ttl: float
+    page_deadline: float
+    cold_deadline: float
+
+    def max_size_bytes(self, disk_bytes: int) -> int | None:
+        """Return the limit on a disk of `disk_bytes`; None means unlimited."""
+        return self.max_size.of(disk_bytes) if isinstance(self.max_size, Share) else self.max_size
+
+    def min_free_bytes(self, disk_bytes: int) -> int:
+        """Return what stays free on a disk of `disk_bytes`; a share is at least 2 GiB."""
+        if isinstance(self.min_free, Share):
+            return max(self.min_free.of(disk_bytes), MIN_FREE_FLOOR_BYTES)
+        return self.min_free
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[index]]`: one upstream. `url` ends in a slash and never carries a credential."""
+
+    name: str
+    url: str
+    # Seconds that its pages are fresh; None: `Cache.page_ttl`.
+    ttl: float | None = None
+    username: str | None = None
+    password: Secret | None = None
+    password_file: Path | None = None
+    token: Secret | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    # Seconds without a single byte, and seconds to connect.
+    timeout: float
+    connect_timeout: float
+    # Globs (`*` and `?`) on normalized names; empty `projects`: every name.
+    projects: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def authentication(self) -> Literal["none", "basic", "bearer"]:
+        """How requests are signed: not, Basic (RFC 7617) or Bearer (RFC 6750)."""
+        if self.token or self.token_file:
+            return "bearer"
+        return "basic" if self.username is not None else "none"
+
+    @property
+    def username_is_secret(self) -> bool:
+        """Tell whether the user name is the credential (`https://TOKEN@host/`: no password)."""
+        alone = self.password is None or not self.password.reveal()
+        return self.username is not None and alone and self.password_file is None
+
+    def read_secret(self) -> Secret | None:
+        """Return the password or token as it is now; a `…_file` is read at each call.
+
+        None without credentials. SettingsError if the file cannot be used. Blocks on the disk.
+        """
+        for kind, path in (("password", self.password_file), ("token", self.token_file)):
+            if path is not None:
+                return read_secret(path, f"index.{self.name}.{kind}_file")
+        return self.password or self.token
+
+    def __repr__(self) -> str:
+        user = HIDDEN if self.username_is_secret else self.username
+        return (
+            f"Index(name={self.name!r}, url={self.url!r}, authentication={self.authentication!r}, "
+            f"username={user!r}, projects={self.projects!r}, exclude={self.exclude!r})"
+        )
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """`[limits]`: bounds against hostile or broken peers."""
+
+    clients: int
+    # Seconds to send a request head.
+    request_head: float
+    # Bytes, decoded; the project list may have four times as much.
+    page_size: int
+    metadata_size: int
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set; `indexes` are in file order, at least one."""
+
+    server: Server
+    cache: Cache
+    indexes: tuple[Index, ...]
+    limits: Limits

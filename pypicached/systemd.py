@@ -1,0 +1,85 @@
+"""The service manager's side of things: readiness, handed-over sockets, the watchdog.
+
+The protocols are those of sd_notify(3), sd_listen_fds(3) and sd_watchdog_enabled(3). Without
+systemd each function says so by its answer, and nothing happens.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from pypicached.errors import StartError
+
+# SD_LISTEN_FDS_START of sd_listen_fds(3).
+_FIRST_DESCRIPTOR = 3
+# What sd_listen_fds_with_names(3) calls a socket without FileDescriptorName=.
+_UNNAMED = "unknown"
+
+
+def notify(state: str, env: Mapping[str, str] = os.environ) -> bool:
+    """Tell the service manager `state` (`READY=1`, `STOPPING=1` …); True if it was handed over.
+
+    Never raises: a manager that does not listen must not stop the daemon.
+    """
+    address = env.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    # unix(7): a leading NUL is the abstract namespace, which the variable spells as @.
+    target = "\0" + address[1:] if address.startswith("@") else address
+    try:
+        # A full queue must not hold up the event loop.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
+            channel.connect(target)
+            channel.sendall(state.encode())
+    except OSError:
+        return False
+    return True
+
+
+def listen_fds(env: Mapping[str, str] = os.environ) -> dict[str, list[int]]:
+    """Return the sockets that systemd hands over, by their name, and keep children from them.
+
+    Empty if there are none, or if they are meant for another process. StartError if a descriptor
+    is not open.
+    """
+    count = _positive(env.get("LISTEN_FDS"))
+    if count is None or env.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    names = env.get("LISTEN_FDNAMES", "").split(":")
+    found: dict[str, list[int]] = {}
+    for position in range(count):
+        descriptor = _FIRST_DESCRIPTOR + position
+        _keep_from_children(descriptor)
+        name = (names[position] if position < len(names) else "") or _UNNAMED
+        found.setdefault(name, []).append(descriptor)
+    return found
+
+
+def watchdog_seconds(env: Mapping[str, str] = os.environ) -> float | None:
+    """Return within how many seconds `WATCHDOG=1` is due, or None if nobody waits for it.
+
+    sd_watchdog_enabled(3) advises to send it in half that time.
+    """
+    microseconds = _positive(env.get("WATCHDOG_USEC"))
+    if microseconds is None or env.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return microseconds / 1_000_000
+
+
+def _keep_from_children(descriptor: int) -> None:
+    try:
+        os.set_inheritable(descriptor, False)
+    except OSError:
+        raise StartError(
+            f"systemd announced a socket as descriptor {descriptor}, but it is not open; "
+            "unset LISTEN_FDS if systemd did not start this"
+        ) from None
+
+
+def _positive(text: str | None) -> int | None:
+    """Return a number above zero, or None for anything else."""
+    if text is None or not (text.isascii() and text.isdigit()) or len(text) > 18:
+        return None
+    return int(text) or None
