@@ -1,0 +1,73 @@
+"""The front door of parsing: picks the parser by what upstream says its answer is.
+
+Every upstream answer becomes a `ProjectPage` or a list of names here, or a `ParseError`; nothing
+else is raised, whatever the bytes are. Parsing must not fetch, filter by policy, or guess what
+upstream did not say.
+"""
+
+from __future__ import annotations
+
+from pypicached.simple.model import ProjectPage
+from pypicached.simple.parse_html import parse_page_html
+from pypicached.simple.parse_json import parse_list_json, parse_page_json
+from pypicached.simple.parse_list import ListParser
+from pypicached.simple.rows import MAX_FILES, ParseError
+
+__all__ = ["MAX_FILES", "ListParser", "ParseError", "kind_of", "parse_list_json", "parse_page"]
+
+_SIMPLE = "application/vnd.pypi.simple."
+_KINDS = {
+    "application/json": "json",
+    _SIMPLE + "v1+json": "json",
+    _SIMPLE + "latest+json": "json",
+    "text/html": "html",
+    _SIMPLE + "v1+html": "html",
+    _SIMPLE + "latest+html": "html",
+}
+_BLANK = b" \t\r\n\f\xef\xbb\xbf"
+
+
+def parse_page(body: bytes, content_type: str, url: str, project: str) -> ProjectPage:
+    """Return the page of `project` (normalized) that upstream answered.
+
+    `url` is the final one, after redirects: links are relative to it. `content_type` is the header
+    as it came, or empty. Raises `ParseError` for anything that is no page of API version 1.
+    """
+    if kind_of(content_type, body) == "json":
+        return parse_page_json(body, url, project)
+    return parse_page_html(body, _charset(content_type), url, project)
+
+
+def kind_of(content_type: str, body: bytes) -> str:
+    """Return "json" or "html": by Content-Type (PEP 691), without one by the body's first byte.
+
+    The beginning of the body is enough. Raises `ParseError` for a type that no index answers.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if not media_type:
+        return _sniff(body)
+    kind = _KINDS.get(media_type)
+    if kind is not None:
+        return kind
+    if media_type.startswith(_SIMPLE):
+        raise ParseError("Content-Type is of another major API version than 1")
+    raise ParseError("Content-Type is not that of an index page")
+
+
+def _sniff(body: bytes) -> str:
+    """Tell JSON from HTML by the first byte that is not blank."""
+    first = body[:1024].lstrip(_BLANK)[:1]
+    if first == b"{":
+        return "json"
+    if first == b"<":
+        return "html"
+    raise ParseError("answer has no Content-Type and is no index page")
+
+
+def _charset(content_type: str) -> str | None:
+    """Return the charset parameter (RFC 9110 §8.3.2)."""
+    for parameter in content_type.split(";", 8)[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip(" \t\"'")
+    return None

@@ -1,0 +1,226 @@
+"""Parses JSON project pages and project lists (PEP 691, 700, 714, 740, 792).
+
+Well-formed pages take one typed decoding. Only a page that it refuses is read row by row, so that
+one wrong member costs that member, and one wrong row that row, instead of the page.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from pypicached.simple.model import ProjectFile, ProjectPage
+from pypicached.simple.names import is_valid
+from pypicached.simple.rows import (
+    FileRows,
+    ParseError,
+    check_count,
+    check_version,
+    digests,
+    provenance,
+    status,
+)
+
+# RFC 8259 §6: integers beyond this do not survive every JSON reader.
+_MAX_SIZE = 2**53 - 1
+_BOM = b"\xef\xbb\xbf"
+# msgspec lets the errors of a bad string and of deep nesting through as they are.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+T = TypeVar("T")
+CoreMetadata = bool | dict[str, str] | None
+
+
+class _Meta(msgspec.Struct, rename="kebab", frozen=True):
+    api_version: str = "1.0"
+
+
+class _Status(msgspec.Struct):
+    status: str | None = None
+    reason: str | None = None
+
+
+class _Row(msgspec.Struct, rename="kebab", gc=False):
+    filename: str
+    url: str
+    hashes: dict[str, str] = {}
+    size: int | None = None
+    upload_time: str | None = None
+    requires_python: str | None = None
+    core_metadata: CoreMetadata = None
+    dist_info_metadata: CoreMetadata = None
+    data_dist_info_metadata: CoreMetadata = None
+    yanked: bool | str | None = None
+    gpg_sig: bool | None = None
+    provenance: str | None = None
+
+
+class _Page(msgspec.Struct, rename="kebab"):
+    files: list[_Row]
+    meta: _Meta = _Meta()
+    versions: list[str] | None = None
+    project_status: _Status | None = None
+
+
+class _LoosePage(msgspec.Struct, rename="kebab"):
+    files: list[msgspec.Raw]
+    meta: _Meta = _Meta()
+    versions: Any = None
+    project_status: Any = None
+
+
+class _Named(msgspec.Struct, gc=False):
+    name: str
+
+
+class _List(msgspec.Struct):
+    projects: list[_Named]
+    meta: _Meta = _Meta()
+
+
+class _LooseList(msgspec.Struct):
+    projects: list[Any]
+    meta: _Meta = _Meta()
+
+
+_PAGE = msgspec.json.Decoder(_Page)
+_LOOSE_PAGE = msgspec.json.Decoder(_LoosePage)
+_ROW = msgspec.json.Decoder(_Row)
+_LIST = msgspec.json.Decoder(_List)
+_LOOSE_LIST = msgspec.json.Decoder(_LooseList)
+_FIELDS = {field.encode_name: field.type for field in msgspec.structs.fields(_Row)}
+
+
+def parse_page_json(body: bytes, url: str, project: str) -> ProjectPage:
+    """Return the page of `project` that `body`, fetched from `url`, says; raises `ParseError`."""
+    page, unreadable = _decode(body.removeprefix(_BOM))
+    rows = FileRows(url)
+    rows.dropped = unreadable
+    files = [file for row in page.files if (file := _file(row, rows)) is not None]
+    marker = page.project_status or _Status()
+    return ProjectPage(
+        name=project,
+        files=files,
+        versions=page.versions,
+        status=status(marker.status),
+        status_reason=marker.reason or None,
+        api_version=check_version(page.meta.api_version),
+        dropped=rows.dropped,
+    )
+
+
+def parse_list_json(body: bytes) -> list[str]:
+    """Return the valid names of a JSON project list (PEP 691), in its order.
+
+    Raises `ParseError` if it is none, or of another major version.
+    """
+    body = body.removeprefix(_BOM)
+    try:
+        listed = _LIST.decode(body)
+        names = [row.name for row in listed.projects]
+        claim = listed.meta.api_version
+    except msgspec.ValidationError:
+        loose = _strict(_LOOSE_LIST, body)
+        entries = [row.get("name") for row in loose.projects if isinstance(row, dict)]
+        names = [name for name in entries if isinstance(name, str)]
+        claim = loose.meta.api_version
+    except _UNREADABLE as error:
+        raise ParseError("project list is cut or no JSON") from error
+    check_version(claim)
+    return [name for name in names if is_valid(name)]
+
+
+def _decode(body: bytes) -> tuple[_Page, int]:
+    """Return the page and the number of its rows that could not be read at all."""
+    try:
+        page = _PAGE.decode(body)
+    except msgspec.ValidationError:
+        return _decode_loosely(body)
+    except _UNREADABLE as error:
+        raise ParseError("page is cut or no JSON") from error
+    check_count(len(page.files))
+    return page, 0
+
+
+def _decode_loosely(body: bytes) -> tuple[_Page, int]:
+    """Read a page some members of which have a wrong type."""
+    loose = _strict(_LOOSE_PAGE, body)
+    check_count(len(loose.files))
+    rows = [row for raw in loose.files if (row := _loose_row(raw)) is not None]
+    page = _Page(
+        files=rows,
+        meta=loose.meta,
+        versions=_convert(loose.versions, list[str]),
+        project_status=_convert(loose.project_status, _Status),
+    )
+    return page, len(loose.files) - len(rows)
+
+
+def _strict(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode, or raise `ParseError`."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise ParseError("JSON is not that of an index page") from error
+    except _UNREADABLE as error:
+        raise ParseError("page is cut or no JSON") from error
+
+
+def _loose_row(raw: msgspec.Raw) -> _Row | None:
+    """Return a row without its members of a wrong type; None if it then lacks name or URL."""
+    try:
+        return _ROW.decode(raw)
+    except _UNREADABLE:
+        pass
+    try:
+        members = msgspec.json.decode(raw)
+    except _UNREADABLE:
+        return None
+    if not isinstance(members, dict):
+        return None
+    right = {
+        name: value
+        for name, value in members.items()
+        if name in _FIELDS and _convert(value, _FIELDS[name]) is not None
+    }
+    return _convert(right, _Row)
+
+
+def _convert(value: Any, to: type[T]) -> T | None:
+    """Return the value in a type, None where it does not fit."""
+    try:
+        return msgspec.convert(value, to)
+    except msgspec.ValidationError:
+        return None
+
+
+def _file(row: _Row, rows: FileRows) -> ProjectFile | None:
+    """Return the row as the model has it, or None if it is left out."""
+    url = rows.place(row.filename, row.url)
+    if url is None:
+        return None
+    size = row.size
+    return ProjectFile(
+        filename=row.filename,
+        url=url,
+        hashes=digests(row.hashes),
+        size=size if size is not None and 0 <= size <= _MAX_SIZE else None,
+        upload_time=row.upload_time or None,
+        requires_python=row.requires_python or None,
+        core_metadata=_core_metadata(row),
+        yanked=True if row.yanked == "" else row.yanked or False,  # PEP 592: "" is no reason
+        gpg_sig=row.gpg_sig,
+        provenance=provenance(row.provenance),
+    )
+
+
+def _core_metadata(row: _Row) -> CoreMetadata:
+    """Return the sidecar claim; the legacy keys count where the new one is silent (PEP 714)."""
+    claim = row.core_metadata
+    if claim is None:
+        claim = row.dist_info_metadata
+    if claim is None:
+        claim = row.data_dist_info_metadata
+    # A sidecar whose hashes are unusable is still a sidecar.
+    return digests(claim) or True if isinstance(claim, dict) else claim

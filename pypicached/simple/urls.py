@@ -1,0 +1,160 @@
+"""File URLs: their canonical key, and the way to our link and back.
+
+An upstream file `https://host/path?query` is published by us as `…/{host}/{path}`. Upstreams and
+clients spell one and the same path in several ways (`+` or `%2B`), so look-ups go by a key in
+which every segment has one spelling, while links keep upstream's own. What CONFORMANCE.md rule 64
+forbids has no key. This module must not know where links of ours start.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin
+
+MAX_PATH_BYTES = 2048
+
+# RFC 3986 §3.3: pchar is unreserved / pct-encoded / sub-delims / ":" / "@".
+_SUB_DELIMS = "!$&'()*+,;="
+_PCHAR = r"A-Za-z0-9\-._~!$&'()*+,;=:@"
+# The usual case: nothing encoded, nothing to encode, no dot segment. Its key is its own text.
+_PLAIN = re.compile(
+    rf"https?://([a-z0-9][a-z0-9.-]*(?::[0-9]{{1,5}})?/(?:(?!\.\.?(?:/|\Z))[{_PCHAR}]+/)*"
+    rf"(?!\.\.?\Z)[{_PCHAR}]+)"
+)
+# A registered name or an IPv6 literal, and a port. Other alphabets must come as punycode.
+_HOST = re.compile(r"(?:[a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+# A relative link whose only dots are leading "../"; the last group has no scheme and no query.
+_CLIMB = re.compile(r"((?:\.\./)*)([^./?#:\\][^?#:\\]*(?:#.*)?)", re.DOTALL)
+_FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f/\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ILLEGAL_IN_PATH = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_PCHAR}/%]".encode())
+_ILLEGAL_IN_QUERY = re.compile(rf"[^{_PCHAR}/?%]".encode())
+
+
+def file_key(url: str) -> str | None:
+    """Return the canonical `host[:port]/path` of an upstream file URL, for look-ups.
+
+    Scheme, userinfo, query and fragment do not count. None if it is no http(s) URL, or if rule 64
+    forbids its path.
+    """
+    plain = _PLAIN.fullmatch(url)
+    if plain and len(plain[1]) <= MAX_PATH_BYTES:
+        return plain[1]
+    parts = _split(url)
+    if parts is None or "%" in parts[1]:
+        return None
+    return _key(parts[1], parts[2])
+
+
+def request_key(raw: str) -> str | None:
+    """Return the key that `file_key` gives, from the still encoded `{host}/{path}` of a request."""
+    if "?" in raw or "#" in raw:
+        return None
+    host, _, path = raw.partition("/")
+    return _key(unquote_to_bytes(_octets(host)).decode("ascii", "replace"), path)
+
+
+def link_path(url: str) -> str:
+    """Return `{host}/{path}` for a link of ours; upstream's encoding is kept where it is legal.
+
+    Anything that RFC 3986 does not allow in a path is percent-encoded, the brackets of an IPv6
+    address too. A URL that is none of http(s) gives an empty string, which has no key.
+    """
+    plain = _PLAIN.fullmatch(url)
+    if plain:
+        return plain[1]
+    parts = _split(url)
+    if parts is None:
+        return ""
+    _, host, path, _ = parts
+    return quote_from_bytes(_octets(host), safe=":") + "/" + _encode(_ILLEGAL_IN_PATH, path)
+
+
+def place(url: str) -> tuple[str, str] | None:
+    """Return `(URL, key)` of a file URL, fit to be kept and fetched; None where it has no key.
+
+    Userinfo and fragment are taken off, and what no URL may hold is percent-encoded.
+    """
+    plain = _PLAIN.fullmatch(url)
+    if plain and len(plain[1]) <= MAX_PATH_BYTES:
+        return url, plain[1]
+    key = file_key(url)
+    parts = _split(url)
+    if key is None or parts is None or _CONTROL.search(url):
+        return None
+    scheme, host, path, query = parts
+    # An invalid escape in a path stays as upstream has it: it may be the only spelling it knows.
+    kept = _encode(_ILLEGAL_IN_QUERY, path)
+    return f"{scheme}://{host}/{kept}" + (_encode(_ILLEGAL_IN_QUERY, query) if query else ""), key
+
+
+class Links:
+    """Resolves the links of one page against its base URL (RFC 3986 §5); not for sharing."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._climbed: dict[str, str | None] = {}
+
+    def resolve(self, href: str) -> str | None:
+        """Return the absolute URL; None for a link that has control characters or makes no URL."""
+        if href.startswith(("https://", "http://")):
+            return href
+        if not href.isprintable() and _CONTROL.search(href):
+            return None  # urljoin would silently drop some of them
+        climb = _CLIMB.fullmatch(href)
+        if climb is None or "/." in climb[2] or "//" in climb[2]:
+            return _join(self._base, href)
+        # Thousands of links of a page climb to one directory, and urljoin is slow.
+        up = climb[1]
+        if up not in self._climbed:
+            self._climbed[up] = _join(self._base, up or "./")
+        directory = self._climbed[up]
+        return None if directory is None else directory + climb[2]
+
+
+def _join(base: str, href: str) -> str | None:
+    """Return `urljoin`, or None where it finds a bad authority."""
+    try:
+        return urljoin(base, href)
+    except ValueError:
+        return None
+
+
+def _split(url: str) -> tuple[str, str, str, str] | None:
+    """Return scheme, host with port, path without its first slash, and query with its `?`."""
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in ("http", "https"):
+        return None
+    rest = rest.partition("#")[0]
+    rest, mark, query = rest.partition("?")
+    authority, _, path = rest.partition("/")
+    return scheme, authority.rpartition("@")[2], path, mark + query
+
+
+def _key(host: str, path: str) -> str | None:
+    """Return the canonical key of a decoded host and an encoded path; None by rule 64."""
+    host = host.lower()
+    if _HOST.fullmatch(host) is None:
+        return None
+    segments = []
+    for segment in _octets(path).split(b"/"):
+        decoded = unquote_to_bytes(segment)
+        if decoded in (b"", b".", b"..") or _FORBIDDEN.search(decoded):
+            return None
+        segments.append(quote_from_bytes(decoded, safe=_SUB_DELIMS + ":@"))
+    key = host + "/" + "/".join(segments)
+    return key if len(key) - len(host) <= MAX_PATH_BYTES else None
+
+
+def _octets(text: str) -> bytes:
+    """Return the bytes of a path; aiohttp keeps bytes that are no UTF-8 as lone surrogates."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return b"\x00"  # no bytes of any request: refused by rule 64
+
+
+def _encode(illegal: re.Pattern[bytes], text: str) -> str:
+    """Percent-encode each byte that `illegal` finds."""
+    return illegal.sub(lambda found: b"%%%02X" % found[0][0], _octets(text)).decode("ascii")
