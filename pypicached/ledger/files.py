@@ -1,0 +1,177 @@
+"""Statements about files and their blobs."""
+
+from __future__ import annotations
+
+import aiosqlite
+
+from pypicached.ledger.connection import Writer
+from pypicached.ledger.rows import BlobRow, CachedFile
+
+COLUMNS = """index_name, path, kind, project, filename, sha256, size_bytes, verified,
+             first_cached_at, last_used_at, hits"""
+GET = f"SELECT {COLUMNS} FROM file WHERE index_name = ? AND path = ? AND kind = ?"  # noqa: S608
+PUT = f"""
+    INSERT INTO file ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (index_name, path, kind) DO UPDATE SET
+        project = excluded.project, filename = excluded.filename, sha256 = excluded.sha256,
+        size_bytes = excluded.size_bytes, verified = excluded.verified,
+        last_used_at = excluded.last_used_at
+"""  # noqa: S608
+PUT_BLOB = """
+    INSERT INTO blob (sha256, size_bytes, disk_bytes, last_used_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT (sha256) DO UPDATE SET
+        size_bytes = excluded.size_bytes, disk_bytes = excluded.disk_bytes,
+        last_used_at = MAX(last_used_at, excluded.last_used_at)
+"""
+GET_BLOB = "SELECT sha256, size_bytes, disk_bytes, last_used_at FROM blob WHERE sha256 = ?"
+DELETE_BLOB = "DELETE FROM blob WHERE sha256 = ?"
+DELETE_FILES_OF_BLOB = "DELETE FROM file WHERE sha256 = ?"
+DELETE_FILE = "DELETE FROM file WHERE index_name = ? AND path = ? AND kind = ?"
+OLDEST_BLOBS = """
+    SELECT sha256, size_bytes, disk_bytes, last_used_at FROM blob
+    WHERE (last_used_at, sha256) > (?, ?) ORDER BY last_used_at, sha256 LIMIT ?
+"""
+TOTALS = "SELECT COUNT(*), COALESCE(SUM(disk_bytes), 0) FROM blob"
+FILES_OF_BLOB = f"SELECT {COLUMNS} FROM file WHERE sha256 = ?"  # noqa: S608
+FILES_OF_PROJECT = f"SELECT {COLUMNS} FROM file WHERE project = ?"  # noqa: S608
+PROJECTS = """
+    SELECT project, COUNT(*), SUM(size_bytes), MAX(last_used_at), SUM(hits)
+    FROM file INDEXED BY file_by_project WHERE project > ? GROUP BY project
+    ORDER BY project LIMIT 1000
+"""
+UNUSED_FILES = f"""
+    SELECT {COLUMNS} FROM file INDEXED BY file_by_use
+    WHERE last_used_at < ? AND (last_used_at, index_name, path, kind) > (?, ?, ?, ?)
+    ORDER BY last_used_at, index_name, path, kind LIMIT 1000
+"""  # noqa: S608
+
+
+def _file(row: aiosqlite.Row) -> CachedFile:
+    return CachedFile(
+        index=row[0],
+        path=row[1],
+        kind=row[2],
+        project=row[3],
+        filename=row[4],
+        sha256=row[5].hex(),
+        size_bytes=row[6],
+        verified=bool(row[7]),
+        first_cached_at=row[8],
+        last_used_at=row[9],
+        hits=row[10],
+    )
+
+
+def _blob(row: aiosqlite.Row) -> BlobRow:
+    return BlobRow(row[0].hex(), row[1], row[2], row[3])
+
+
+class Files:
+    """Cached files and blobs. A row is written after its blob and removed before it."""
+
+    def __init__(
+        self, writer: Writer, reader: aiosqlite.Connection, commands: aiosqlite.Connection
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._commands = commands
+
+    async def get(self, index: str, path: str, kind: str) -> CachedFile | None:
+        """Return the entry of a file, whether or not its blob is still there."""
+        for row in await self._reader.execute_fetchall(GET, (index, path, kind)):
+            return _file(row)
+        return None
+
+    async def get_blob(self, sha256: str) -> BlobRow | None:
+        """Return the row of a blob by digest."""
+        for row in await self._reader.execute_fetchall(GET_BLOB, (bytes.fromhex(sha256),)):
+            return _blob(row)
+        return None
+
+    async def record(self, file: CachedFile, disk_bytes: int) -> None:
+        """Record a file whose blob is already durable."""
+        digest = bytes.fromhex(file.sha256)
+        async with self._writer.transaction() as db:
+            await db.execute(PUT_BLOB, (digest, file.size_bytes, disk_bytes, file.last_used_at))
+            await db.execute(
+                PUT,
+                (
+                    file.index,
+                    file.path,
+                    file.kind,
+                    file.project,
+                    file.filename,
+                    digest,
+                    file.size_bytes,
+                    file.verified,
+                    file.first_cached_at,
+                    file.last_used_at,
+                    file.hits,
+                ),
+            )
+
+    async def adopt_blobs(self, blobs: list[BlobRow]) -> None:
+        """Give rows to blobs that were found without one."""
+        rows = [
+            (bytes.fromhex(b.sha256), b.size_bytes, b.disk_bytes, b.last_used_at) for b in blobs
+        ]
+        async with self._writer.transaction() as db:
+            await db.executemany(PUT_BLOB, rows)
+
+    async def forget(self, file: CachedFile) -> None:
+        """Remove the row of one file; its blob stays."""
+        async with self._writer.transaction() as db:
+            await db.execute(DELETE_FILE, (file.index, file.path, file.kind))
+
+    async def forget_blobs(self, digests: list[str]) -> None:
+        """Remove blobs' rows and all rows of files that they hold."""
+        rows = [(bytes.fromhex(digest),) for digest in digests]
+        async with self._writer.transaction() as db:
+            await db.executemany(DELETE_FILES_OF_BLOB, rows)
+            await db.executemany(DELETE_BLOB, rows)
+
+    async def totals(self) -> tuple[int, int]:
+        """Return (number of blobs, sum of their disk bytes); reads every row: at start only."""
+        row = next(iter(await self._commands.execute_fetchall(TOTALS)))
+        return int(row[0]), int(row[1])
+
+    async def oldest_blobs(self, after: BlobRow | None, limit: int) -> list[BlobRow]:
+        """Return up to `limit` blobs behind `after`, least recently used first."""
+        since = (after.last_used_at, bytes.fromhex(after.sha256)) if after else (-1.0, b"")
+        rows = await self._commands.execute_fetchall(OLDEST_BLOBS, (*since, limit))
+        return [_blob(row) for row in rows]
+
+    async def of_blob(self, sha256: str) -> list[CachedFile]:
+        """Return every file that a blob holds."""
+        rows = await self._commands.execute_fetchall(FILES_OF_BLOB, (bytes.fromhex(sha256),))
+        return [_file(row) for row in rows]
+
+    async def of_project(self, project: str) -> list[CachedFile]:
+        """Return everything cached of a project, sidecars too."""
+        return [
+            _file(row)
+            for row in await self._commands.execute_fetchall(FILES_OF_PROJECT, (project,))
+        ]
+
+    async def projects(self) -> list[tuple[str, int, int, float, int]]:
+        """Return (project, files, bytes, last used at, hits) of every project with a file."""
+        found: list[tuple[str, int, int, float, int]] = []
+        after = ""
+        while True:
+            rows = list(await self._commands.execute_fetchall(PROJECTS, (after,)))
+            found.extend((row[0], row[1], row[2], row[3], row[4]) for row in rows)
+            if len(rows) < 1000:
+                return found
+            after = rows[-1][0]
+
+    async def unused_since(self, moment: float) -> list[CachedFile]:
+        """Return the files last used before `moment`, oldest first."""
+        found: list[CachedFile] = []
+        after: tuple[float, str, str, str] = (-1.0, "", "", "")
+        while True:
+            rows = list(await self._commands.execute_fetchall(UNUSED_FILES, (moment, *after)))
+            found.extend(_file(row) for row in rows)
+            if len(rows) < 1000:
+                return found
+            last = found[-1]
+            after = (last.last_used_at, last.index, last.path, last.kind)

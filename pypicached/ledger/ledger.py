@@ -1,0 +1,68 @@
+"""The ledger as its users hold it: three connections, opened and closed together."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from pypicached.errors import LedgerError
+from pypicached.ledger.connection import Writer, open_connection, prepare_file
+from pypicached.ledger.files import Files
+from pypicached.ledger.pages import Pages
+from pypicached.ledger.usage import Usage
+
+
+class Ledger:
+    """Pages, files and usage of one daemon.
+
+    One write connection behind a lock; one read-only connection for requests; one for commands,
+    so that a long listing never keeps a request waiting.
+    """
+
+    def __init__(self, path: Path, notes: list[str], pages: Pages, files: Files, usage: Usage):
+        self.path = path
+        self.notes = notes
+        self.pages = pages
+        self.files = files
+        self.usage = usage
+
+    def size_bytes(self) -> int:
+        """Return the size of the ledger on disk, its write-ahead log included."""
+        total = 0
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(f"{self.path}{suffix}").stat().st_size
+        return total
+
+    async def check(self) -> None:
+        """Raise LedgerError unless the ledger can be read now."""
+        try:
+            await self.pages.get("", "")
+        except sqlite3.Error as error:
+            raise LedgerError(f"cannot read the ledger: {error}") from error
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, path: Path, *, now: Callable[[], float] = time.time
+    ) -> AsyncIterator[Ledger]:
+        """Open (and if need be make, migrate or set aside) the ledger; flush and close at the end.
+
+        Raises LedgerError if the file cannot be used.
+        """
+        notes = await prepare_file(path)
+        async with contextlib.AsyncExitStack() as stack:
+            writer = Writer(await open_connection(path))
+            stack.push_async_callback(writer.close)
+            reader = await open_connection(path, read_only=True)
+            stack.push_async_callback(reader.close)
+            commands = await open_connection(path, read_only=True)
+            stack.push_async_callback(commands.close)
+            usage = Usage(writer, commands, now=now)
+            stack.push_async_callback(usage.flush)
+            yield cls(
+                path, notes, Pages(writer, reader, commands), Files(writer, reader, commands), usage
+            )

@@ -1,0 +1,130 @@
+"""Statements about pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aiosqlite
+
+from pypicached.ledger.connection import Writer
+from pypicached.ledger.rows import Page
+
+GET = """
+    SELECT state, body, etag, last_modified, serial, fetched_at, checked_at
+    FROM page WHERE index_name = ? AND project = ?
+"""
+PUT = """
+    INSERT INTO page (index_name, project, state, body, etag, last_modified, serial,
+                      fetched_at, checked_at, last_used_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (index_name, project) DO UPDATE SET
+        state = excluded.state, body = excluded.body, etag = excluded.etag,
+        last_modified = excluded.last_modified, serial = excluded.serial,
+        fetched_at = excluded.fetched_at, checked_at = excluded.checked_at,
+        last_used_at = excluded.last_used_at
+"""
+RENEW = "UPDATE page SET checked_at = ? WHERE index_name = ? AND project = ?"
+# A page that is invalidated stays in reserve (it may be served stale) but is never fresh.
+EXPIRE_PRESENT = "UPDATE page SET checked_at = 0 WHERE state = 'present' AND project = ?"
+FORGET_ABSENT = "DELETE FROM page WHERE state <> 'present' AND project = ?"
+EXPIRE_ALL = "UPDATE page SET checked_at = 0 WHERE state = 'present' AND project <> ''"
+FORGET_ALL = "DELETE FROM page WHERE state <> 'present' AND project <> ''"
+AND_INDEX = " AND index_name = ?"
+
+PUT_ODD = "INSERT OR REPLACE INTO odd_file (index_name, path, project) VALUES (?, ?, ?)"
+GET_ODD = "SELECT project FROM odd_file WHERE index_name = ? AND path = ?"
+
+UNUSED = """
+    SELECT last_used_at, id, index_name, project FROM page INDEXED BY page_by_use
+    WHERE last_used_at < ? AND (last_used_at, id) > (?, ?) ORDER BY last_used_at, id LIMIT 1000
+"""
+OF_PROJECT = "SELECT index_name FROM page WHERE project = ?"
+DELETE = "DELETE FROM page WHERE index_name = ? AND project = ?"
+COUNT = "SELECT COUNT(*) FROM page"
+
+
+class Pages:
+    """Project pages and project lists (project '')."""
+
+    def __init__(
+        self, writer: Writer, reader: aiosqlite.Connection, commands: aiosqlite.Connection
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._commands = commands
+
+    async def get(self, index: str, project: str) -> Page | None:
+        """Return the stored page of one index, fresh or not."""
+        for row in await self._reader.execute_fetchall(GET, (index, project)):
+            return Page(
+                index=index,
+                project=project,
+                state=row[0],
+                body=row[1],
+                etag=row[2],
+                last_modified=row[3],
+                serial=row[4],
+                fetched_at=row[5],
+                checked_at=row[6],
+            )
+        return None
+
+    async def put(self, page: Page, odd_paths: Sequence[str] = ()) -> None:
+        """Store a page with its validators, and the files whose names do not tell the project."""
+        values = (page.index, page.project, page.state, page.body, page.etag, page.last_modified)
+        moments = (page.fetched_at, page.checked_at, page.checked_at)
+        async with self._writer.transaction() as db:
+            await db.execute(PUT, (*values, page.serial, *moments))
+            if odd_paths:
+                await db.executemany(
+                    PUT_ODD, [(page.index, path, page.project) for path in odd_paths]
+                )
+
+    async def renew(self, index: str, project: str, checked_at: float) -> None:
+        """Upstream said 304: the page is fresh again."""
+        async with self._writer.transaction() as db:
+            await db.execute(RENEW, (checked_at, index, project))
+
+    async def expire(self, project: str | None, index: str | None) -> int:
+        """Make the pages of `project` (None: every project page) be asked anew; return how many."""
+        expire, forget = (EXPIRE_ALL, FORGET_ALL)
+        values: tuple[str, ...] = ()
+        if project is not None:
+            expire, forget, values = EXPIRE_PRESENT, FORGET_ABSENT, (project,)
+        if index is not None:
+            expire, forget, values = expire + AND_INDEX, forget + AND_INDEX, (*values, index)
+        async with self._writer.transaction() as db:
+            expired = await db.execute(expire, values)
+            forgotten = await db.execute(forget, values)
+            return expired.rowcount + forgotten.rowcount
+
+    async def project_of_odd(self, index: str, path: str) -> str | None:
+        """Return the project whose page lists a file that its name does not tell."""
+        for row in await self._reader.execute_fetchall(GET_ODD, (index, path)):
+            return str(row[0])
+        return None
+
+    async def unused_since(self, moment: float) -> list[tuple[str, str]]:
+        """Return (index, project) of the pages last used before `moment`."""
+        found: list[tuple[str, str]] = []
+        after: tuple[float, int] = (-1.0, 0)
+        while True:
+            rows = list(await self._commands.execute_fetchall(UNUSED, (moment, *after)))
+            found.extend((row[2], row[3]) for row in rows)
+            if len(rows) < 1000:
+                return found
+            after = (rows[-1][0], rows[-1][1])
+
+    async def indexes_of(self, project: str) -> list[str]:
+        """Return the indexes that we have a page of a project from."""
+        rows = await self._commands.execute_fetchall(OF_PROJECT, (project,))
+        return [row[0] for row in rows]
+
+    async def delete(self, pages: list[tuple[str, str]]) -> None:
+        """Remove pages altogether, (index, project) each."""
+        async with self._writer.transaction() as db:
+            await db.executemany(DELETE, pages)
+
+    async def count(self) -> int:
+        """Return how many pages are stored."""
+        return int(next(iter(await self._commands.execute_fetchall(COUNT)))[0])

@@ -1,0 +1,51 @@
+"""What the ledger gives back: plain rows, typed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PageState = Literal["present", "absent", "removed"]
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored page. `body` is compressed canonical form, None unless `state` is "present".
+
+    "absent": upstream said 404 and we never had it. "removed": upstream said 404 after we had it.
+    """
+
+    index: str
+    project: str
+    state: PageState
+    body: bytes | None
+    etag: str | None
+    last_modified: str | None
+    serial: int | None
+    fetched_at: float
+    checked_at: float
+
+
+class CachedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A cached file of an index. `kind` is "file" or "metadata"; `sha256` is lower-case hex."""
+
+    index: str
+    path: str
+    kind: str
+    project: str
+    filename: str
+    sha256: str
+    size_bytes: int
+    verified: bool
+    first_cached_at: float
+    last_used_at: float
+    hits: int = 0
+
+
+class BlobRow(msgspec.Struct, frozen=True):
+    """A stored blob as eviction sees it; `disk_bytes` are blocks, not length."""
+
+    sha256: str
+    size_bytes: int
+    disk_bytes: int
+    last_used_at: float

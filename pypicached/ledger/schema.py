@@ -1,0 +1,105 @@
+"""The ledger's schema, as a list of migrations that only ever grows.
+
+`PRAGMA user_version` counts the migrations that a file has seen. A migration is never edited once
+released: a change is a new entry at the end.
+
+Moments are seconds since the epoch (REAL). Digests are 32 raw bytes. `path` is the canonical key
+of `simple.urls` (`host/path`). No row holds a credential: file rows hold no URL at all, and page
+bodies hold upstream's own links only.
+"""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    -- One project page, or (project = '') the project list, of one index. `body` is the canonical
+    -- form, zstd-compressed; NULL when upstream said that there is none.
+    CREATE TABLE page (
+        id INTEGER PRIMARY KEY,
+        index_name TEXT NOT NULL,
+        project TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('present', 'absent', 'removed')),
+        body BLOB,
+        etag TEXT,
+        last_modified TEXT,
+        serial INTEGER,
+        fetched_at REAL NOT NULL,
+        checked_at REAL NOT NULL,
+        last_used_at REAL NOT NULL,
+        UNIQUE (index_name, project)
+    ) STRICT;
+    -- invalidate PROJECT without an index; prune of a project.
+    CREATE INDEX page_by_project ON page (project);
+    -- prune --days, oldest first.
+    CREATE INDEX page_by_use ON page (last_used_at);
+
+    -- One stored blob. Written after the bytes, removed before them.
+    CREATE TABLE blob (
+        sha256 BLOB NOT NULL PRIMARY KEY,
+        size_bytes INTEGER NOT NULL,
+        disk_bytes INTEGER NOT NULL,
+        last_used_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- Eviction takes the least recently used first.
+    CREATE INDEX blob_by_use ON blob (last_used_at);
+
+    -- One file of an index: a distribution file, or its core metadata.
+    CREATE TABLE file (
+        index_name TEXT NOT NULL,
+        path TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('file', 'metadata')),
+        project TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        sha256 BLOB NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        verified INTEGER NOT NULL,
+        first_cached_at REAL NOT NULL,
+        last_used_at REAL NOT NULL,
+        hits INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (index_name, path, kind)
+    ) STRICT, WITHOUT ROWID;
+    -- Which rows go with an evicted blob; is a blob still wanted.
+    CREATE INDEX file_by_blob ON file (sha256);
+    -- list, prune --project; covering what `list` sums.
+    CREATE INDEX file_by_project ON file (project, size_bytes, last_used_at, hits);
+    -- prune --days, oldest first.
+    CREATE INDEX file_by_use ON file (last_used_at);
+
+    -- Files whose name does not tell their project: how a request finds the page that lists them.
+    CREATE TABLE odd_file (
+        index_name TEXT NOT NULL,
+        path TEXT NOT NULL,
+        project TEXT NOT NULL,
+        PRIMARY KEY (index_name, path)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Counters per hour (seconds since the epoch, rounded down).
+    CREATE TABLE usage (
+        hour INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        index_name TEXT NOT NULL,
+        requests INTEGER NOT NULL DEFAULT 0,
+        hits INTEGER NOT NULL DEFAULT 0,
+        joins INTEGER NOT NULL DEFAULT 0,
+        misses INTEGER NOT NULL DEFAULT 0,
+        revalidated INTEGER NOT NULL DEFAULT 0,
+        stale INTEGER NOT NULL DEFAULT 0,
+        errors INTEGER NOT NULL DEFAULT 0,
+        bytes_from_cache INTEGER NOT NULL DEFAULT 0,
+        bytes_from_upstream INTEGER NOT NULL DEFAULT 0,
+        upstream_requests INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (hour, kind, index_name)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Most used projects, per hour as above.
+    CREATE TABLE project_usage (
+        hour INTEGER NOT NULL,
+        project TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (hour, project)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+VERSION = len(MIGRATIONS)

@@ -1,0 +1,6 @@
+"""Where bytes live: content-addressed blobs, and the spool files that become blobs."""
+
+from pypicached.store.local import LocalStore
+from pypicached.store.spool import Spool
+
+__all__ = ["LocalStore", "Spool"]

@@ -1,0 +1,128 @@
+"""Blobs on local disk: `blobs/sha256/ab/<digest>`, and `tmp/` for spools beside them.
+
+Commit: seal (cut, fsync) the spool → rename → fsync directory. Atomic: a name under `blobs/` always
+holds whole bytes. The store knows no ledger, no budget and no policy, and never reads a blob whole
+by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pypicached.store.disk import DiskPool, disk_bytes, fsync_directory
+from pypicached.store.spool import Spool
+
+HEX = set("0123456789abcdef")
+
+
+class LocalStore:
+    """The blob store of one directory; safe for many tasks of one event loop."""
+
+    def __init__(self, root: Path, disk: DiskPool) -> None:
+        self.root = root
+        self.disk = disk
+        self._blobs = root / "blobs" / "sha256"
+        self._tmp = root / "tmp"
+        self._numbers = itertools.count(1)
+        self._known_directories: set[Path] = set()
+
+    def prepare(self) -> int:
+        """Make the directories and empty `tmp/`; return how many spools a crash had left."""
+        self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+        left = 0
+        for path in self._tmp.iterdir():
+            path.unlink()
+            left += 1
+        return left
+
+    @property
+    def block_bytes(self) -> int:
+        """The file system's block size."""
+        return os.statvfs(self.root).f_frsize
+
+    def free_bytes(self) -> int:
+        """Bytes that this user may still write on the disk."""
+        about = os.statvfs(self.root)
+        return about.f_bavail * about.f_frsize
+
+    def total_bytes(self) -> int:
+        """Size of the whole file system."""
+        about = os.statvfs(self.root)
+        return about.f_blocks * about.f_frsize
+
+    def temporary_path(self) -> Path:
+        """Return a new name in `tmp/`."""
+        return self._tmp / f"{os.getpid()}-{next(self._numbers)}"
+
+    async def create_spool(self, length: int | None) -> Spool:
+        """Create a spool with room for `length` bytes; OSError if the disk has none."""
+        return await self.disk.run(Spool.create, self.temporary_path(), length)
+
+    async def publish(self, spool: Spool, sha256: str) -> int:
+        """Give a sealed spool its name among the blobs, durably; return its bytes on disk."""
+        return await self.disk.run(self._publish, spool, sha256)
+
+    def _publish(self, spool: Spool, sha256: str) -> int:
+        path = self._path(sha256)
+        self._make_directory(path.parent)
+        spool.path.rename(path)
+        spool.path = path
+        fsync_directory(path.parent)
+        return disk_bytes(path.stat())
+
+    def _make_directory(self, directory: Path) -> None:
+        if directory not in self._known_directories:
+            directory.mkdir(mode=0o700, exist_ok=True)
+            fsync_directory(self._blobs)
+            self._known_directories.add(directory)
+
+    def open(self, sha256: str, length: int) -> int | None:
+        """Return a read-only descriptor of a blob, or None if it is gone or of another length.
+
+        Inline on purpose: an open and an fstat cost less than a hop to a thread.
+        """
+        try:
+            fd = os.open(self._path(sha256), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            # Vanished, a directory or link in its place, not ours to read: each is a miss.
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            return None
+        about = os.fstat(fd)
+        if stat.S_ISREG(about.st_mode) and about.st_size == length:
+            return fd
+        os.close(fd)
+        return None
+
+    def stat(self, sha256: str) -> os.stat_result | None:
+        """Return the status of a blob's file, or None if there is no regular file of its name."""
+        with contextlib.suppress(OSError):
+            about = self._path(sha256).lstat()
+            if stat.S_ISREG(about.st_mode):
+                return about
+        return None
+
+    async def delete(self, sha256: str) -> None:
+        """Remove a blob; one that is gone already is no error."""
+        await self.disk.run(self._path(sha256).unlink, missing_ok=True)
+
+    def walk(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield (digest, status) of every blob file; blocking, for recovery and `verify`."""
+        with os.scandir(self._blobs) as directories:
+            names = sorted(entry.path for entry in directories if entry.is_dir())
+        for name in names:
+            with os.scandir(name) as entries:
+                for entry in entries:
+                    if len(entry.name) == 64 and set(entry.name) <= HEX and entry.is_file():
+                        with contextlib.suppress(FileNotFoundError):
+                            yield entry.name, entry.stat(follow_symlinks=False)
+
+    def _path(self, sha256: str) -> Path:
+        return self._blobs / sha256[:2] / sha256

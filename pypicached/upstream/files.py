@@ -1,0 +1,116 @@
+"""File bodies as an index's file host sends them: raw, from an offset, and what it says of them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from pypicached.errors import (
+    FileGoneError,
+    UpstreamAnswerError,
+    UpstreamDeniedError,
+    UpstreamUnavailableError,
+)
+from pypicached.upstream.connection import Connection, Kind
+
+# RFC 9110 §14.4: `bytes first-last/complete`, complete may be `*`.
+CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+
+
+class FileStream(msgspec.Struct, frozen=True, kw_only=True):
+    """A body on its way. `start` is where its first byte belongs; `length` is the whole file's.
+
+    `validator` is a strong ETag or nothing: only that may go into If-Range (RFC 9110 §13.1.5).
+    """
+
+    start: int
+    length: int | None
+    validator: str | None
+    content_encoding: str
+    # Returns what has arrived, at least one byte; empty at the clean end of the body.
+    read_some: Callable[[], Awaitable[bytes]]
+
+
+@contextlib.asynccontextmanager
+async def open_file(
+    connection: Connection,
+    kind: Kind,
+    url: str,
+    *,
+    offset: int = 0,
+    validator: str | None = None,
+    fresh: bool = False,
+) -> AsyncIterator[FileStream]:
+    """Open the body of `url` from `offset`.
+
+    The answer may start at 0 all the same (a 200 for a range request): look at `start`.
+    Raises FileGoneError (404, 410), UpstreamDeniedError, UpstreamUnavailableError,
+    UpstreamAnswerError; exceptions while the body is read are UpstreamUnavailableError.
+    """
+    # Stored and hashed raw, so no coding on the way (rule 51).
+    headers = {"Accept-Encoding": "identity"}
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
+        if validator:
+            headers["If-Range"] = validator
+    async with connection.request(
+        kind, URL(url, encoded=True), headers, decode=False, fresh=fresh
+    ) as answer:
+        yield _stream(connection, answer, offset)
+
+
+async def head_length(connection: Connection, kind: Kind, url: str) -> int | None:
+    """Ask how long a file is, without its body; None if upstream does not say."""
+    headers = {"Accept-Encoding": "identity"}
+    async with connection.request(
+        kind, URL(url, encoded=True), headers, method="HEAD", decode=False
+    ) as answer:
+        _check_status(connection.name, answer.status)
+        return _length(answer) if answer.status == 200 else None
+
+
+def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int) -> FileStream:
+    index = connection.name
+    _check_status(index, answer.status)
+    start, length = 0, _length(answer)
+    if answer.status == 206:
+        start, length = _range(index, answer, offset)
+    etag = answer.headers.get("ETag", "")
+    return FileStream(
+        start=start,
+        length=length,
+        validator=etag if etag.startswith('"') else None,
+        content_encoding=answer.headers.get("Content-Encoding", "").strip().lower(),
+        read_some=functools.partial(connection.read_some, answer),
+    )
+
+
+def _check_status(index: str, status: int) -> None:
+    if status in (200, 206):
+        return
+    if status in (404, 410):
+        raise FileGoneError(index, f"answered {status} for a file that its page lists")
+    if status in (401, 403):
+        raise UpstreamDeniedError(index, f"answered {status} for a file")
+    if status == 429 or status >= 500:
+        raise UpstreamUnavailableError(index, f"answered {status} for a file")
+    raise UpstreamAnswerError(index, f"answered {status} for a file")
+
+
+def _length(answer: aiohttp.ClientResponse) -> int | None:
+    value = answer.headers.get("Content-Length", "")
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def _range(index: str, answer: aiohttp.ClientResponse, offset: int) -> tuple[int, int | None]:
+    """Return (start, whole length) of a 206; a partial answer never passes for a whole one."""
+    match = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if match is None or int(match[1]) != offset or offset == 0:
+        raise UpstreamAnswerError(index, "answered with another range than asked for")
+    return offset, None if match[3] == "*" else int(match[3])

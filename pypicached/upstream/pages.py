@@ -1,0 +1,123 @@
+"""Project pages and project lists as an index answers them: conditional requests and their outcome.
+
+What the bytes mean is for `simple`; here they are only bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from pypicached.errors import (
+    UpstreamAnswerError,
+    UpstreamDeniedError,
+    UpstreamUnavailableError,
+    clean,
+)
+from pypicached.upstream.connection import Connection
+
+# PEP 691 §"Version + format selection": what we like best first; HTML upstreams ignore it.
+ACCEPT = (
+    "application/vnd.pypi.simple.v1+json, "
+    "application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
+)
+# The project list is a hundred times the largest page; its own bound is this times the page's.
+LIST_FACTOR = 4
+MAX_VALIDATOR = 512
+
+
+class Validators(msgspec.Struct, frozen=True):
+    """What a conditional request is made of (RFC 9110 §13.1)."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+class PageAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an index said: "body" (then `chunks` may be read once), "unchanged" or "absent"."""
+
+    outcome: Literal["body", "unchanged", "absent"]
+    content_type: str = ""
+    url: str = ""
+    validators: Validators = Validators()
+    serial: int | None = None
+    chunks: AsyncIterator[bytes] | None = None
+
+
+@contextlib.asynccontextmanager
+async def open_page(
+    connection: Connection, project: str, validators: Validators, *, fresh: bool = False
+) -> AsyncIterator[PageAnswer]:
+    """Ask for the page of `project` (normalized; '' is the project list).
+
+    Raises UpstreamUnavailableError (no answer, 429, 5xx), UpstreamDeniedError (401, 403),
+    UpstreamAnswerError (any other status, or beyond the bound while `chunks` is read).
+    """
+    url = URL(f"{connection.url}{project}/" if project else str(connection.url), encoded=True)
+    headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip, deflate"}
+    if validators.etag:
+        headers["If-None-Match"] = validators.etag
+    if validators.last_modified:
+        headers["If-Modified-Since"] = validators.last_modified
+    async with connection.request("page", url, headers, decode=True, fresh=fresh) as answer:
+        outcome = _outcome(connection.name, answer, conditional=len(headers) > 2)
+        if outcome != "body":
+            yield PageAnswer(outcome=outcome)
+            return
+        limit = connection.limits.page_bytes * (1 if project else LIST_FACTOR)
+        yield PageAnswer(
+            outcome="body",
+            content_type=answer.headers.get("Content-Type", ""),
+            url=str(answer.url),
+            validators=Validators(
+                _validator(answer.headers.get("ETag")),
+                _validator(answer.headers.get("Last-Modified")),
+            ),
+            serial=_serial(answer.headers.get("X-PyPI-Last-Serial", "")),
+            chunks=_bounded(connection, answer, limit),
+        )
+
+
+def _outcome(
+    index: str, answer: aiohttp.ClientResponse, *, conditional: bool
+) -> Literal["body", "unchanged", "absent"]:
+    status = answer.status
+    if status == 200:
+        return "body"
+    if status == 304 and conditional:
+        return "unchanged"
+    if status in (404, 410):
+        return "absent"
+    if status in (401, 403):
+        raise UpstreamDeniedError(index, f"answered {status}: credentials missing or refused")
+    if status == 429 or status >= 500:
+        raise UpstreamUnavailableError(index, f"answered {status}")
+    raise UpstreamAnswerError(index, f"answered {status} for a page")
+
+
+async def _bounded(
+    connection: Connection, answer: aiohttp.ClientResponse, limit: int
+) -> AsyncIterator[bytes]:
+    read = 0
+    while chunk := await connection.read_some(answer):
+        read += len(chunk)
+        if read > limit:
+            name = connection.name
+            raise UpstreamAnswerError(name, "its page is larger than [limits] page_size")
+        yield chunk
+
+
+def _validator(value: str | None) -> str | None:
+    """Keep a validator that can be sent back as it is."""
+    if value is None or len(value) > MAX_VALIDATOR or clean(value, MAX_VALIDATOR) != value:
+        return None
+    return value
+
+
+def _serial(value: str) -> int | None:
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
