@@ -1,0 +1,1 @@
+"""The cache itself: pages, files, downloads, room. Files → pages → flights, never back."""

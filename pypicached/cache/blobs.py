@@ -1,0 +1,111 @@
+"""Blobs with their rows and their room: the one place that keeps the three in step.
+
+Commit: seal → rename → fsync directory → row. Removal: row, then blob. A crash between any two
+steps leaves an orphan blob (adopted at start) or, after a power cut, a row without a blob, which
+is a miss. One lock makes commits and removals of the same digest take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from pypicached.cache.budget import Budget
+from pypicached.cache.uses import Uses
+from pypicached.ledger import BlobRow, CachedFile, Ledger
+from pypicached.store import LocalStore, Spool
+from pypicached.store.disk import disk_bytes
+
+logger = logging.getLogger(__name__)
+
+
+class Blobs:
+    """Stored bytes of one daemon. `on_removed` is told of digests whose rows went."""
+
+    def __init__(self, store: LocalStore, ledger: Ledger, budget: Budget) -> None:
+        self.store = store
+        self.budget = budget
+        self.uses = Uses()
+        self.on_removed: list[Callable[[set[str]], None]] = []
+        self._files = ledger.files
+        self._turn = asyncio.Lock()
+
+    async def keep(self, spool: Spool, file: CachedFile, reserved: int) -> None:
+        """Make a verified spool the blob of `file`; OSError or LedgerError if that is refused.
+
+        Ends the reservation in every case. The spool stays open for those who still read it.
+        """
+        kept = False
+        try:
+            await self.store.disk.run(spool.seal, file.size_bytes)
+            async with self._turn:
+                before = self.store.stat(file.sha256)
+                known = await self._files.get_blob(file.sha256)
+                disk = await self.store.publish(spool, file.sha256)
+                kept = True
+                self.budget.commit(reserved, disk)
+                if before is not None and known is not None:
+                    self.budget.removed(known.disk_bytes)
+                await self._files.record(file, disk)
+        finally:
+            if not kept:
+                self.budget.release(reserved)
+                spool.unlink()
+
+    async def link(self, file: CachedFile) -> bool:
+        """Record `file` if a blob of its digest is here already; return whether.
+
+        `size_bytes` of 0 stands for a length that the index did not say.
+        """
+        async with self._turn:
+            about = self.store.stat(file.sha256)
+            if about is None or file.size_bytes not in (0, about.st_size):
+                return False
+            known = await self._files.get_blob(file.sha256)
+            if known is not None and known.size_bytes != about.st_size:
+                return False
+            if known is None:
+                self.budget.commit(0, disk_bytes(about))
+            whole = msgspec.structs.replace(file, size_bytes=about.st_size)
+            await self._files.record(whole, disk_bytes(about))
+            return True
+
+    async def adopt(self, blob: BlobRow) -> bool:
+        """Give a row to a blob that was found without one; return whether it still was."""
+        async with self._turn:
+            if self.store.stat(blob.sha256) is None or await self._files.get_blob(blob.sha256):
+                return False
+            await self._files.adopt_blobs([blob])
+            self.budget.commit(0, blob.disk_bytes)
+            return True
+
+    async def remove(self, digests: Iterable[str]) -> set[str]:
+        """Remove blobs that nobody reads, rows first; return which went."""
+        async with self._turn:
+            going = sorted(digest for digest in digests if digest not in self.uses)
+            rows = [row for d in going if (row := await self._files.get_blob(d))]
+            gone = {row.sha256 for row in rows}
+            await self._files.forget_blobs(sorted(gone))
+            for told in self.on_removed:
+                told(gone)
+            for row in rows:
+                try:
+                    await self.store.delete(row.sha256)
+                except OSError as error:
+                    # Without its row it is an orphan: adopted at the next start, then tried again.
+                    logger.warning("cannot remove blob %s: %s", row.sha256, error)
+                self.budget.removed(row.disk_bytes)
+            return gone
+
+    @contextlib.contextmanager
+    def in_use(self, sha256: str) -> Iterator[None]:
+        """Hold a blob against eviction while it is read."""
+        self.uses.begin(sha256)
+        try:
+            yield
+        finally:
+            self.uses.end(sha256)

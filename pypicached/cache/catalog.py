@@ -1,0 +1,68 @@
+"""Which index answers for a project, and with what: ownership applied to pages.
+
+`ownership` says whom to ask and in which order; here they are asked. An index that fails is never
+skipped, because skipping would hand the name to the next one (PRODUCT.md section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pypicached.cache.pages import Answer, Pages
+from pypicached.cache.stored import StoredPage
+from pypicached.errors import ProjectNotFoundError
+from pypicached.ownership import IndexRule, candidates
+
+
+class Catalog:
+    """All indexes' pages, seen as one."""
+
+    def __init__(self, pages: Mapping[str, Pages], rules: Sequence[IndexRule]) -> None:
+        self.pages = pages
+        self._rules = rules
+        # With one index and no globs the answer is always the same: hits do not compute it.
+        only = len(rules) == 1 and not rules[0].projects and not rules[0].exclude
+        self._only = rules[0].name if only else None
+
+    def candidates(self, project: str, index: str | None) -> list[str]:
+        """Return the indexes that may answer for a project; through `index`, at most that one."""
+        if self._only is not None:
+            return [self._only] if index in (None, self._only) else []
+        names = candidates(project, self._rules)
+        return [name for name in names if index in (None, name)]
+
+    def ready(self, project: str, index: str | None) -> StoredPage | None:
+        """Return the owner's page if memory alone can tell, fresh."""
+        for name in self.candidates(project, index):
+            page = self.pages[name].ready(project)
+            if page is None or page.row.state != "absent":
+                return page
+        return None
+
+    async def page(
+        self, project: str, index: str | None = None, *, no_cache: bool = False
+    ) -> Answer:
+        """Return the owner's page, which is "present".
+
+        Raises ProjectNotFoundError if every index that may own the project says that it is not
+        there (or it was removed by its owner), UpstreamError if one of them cannot be asked.
+        """
+        for name in self.candidates(project, index):
+            if index is not None and await self._taken(project, before=name):
+                break
+            answer = await self.pages[name].get(project, no_cache=no_cache)
+            if answer.page.row.state == "present":
+                return answer
+            if answer.page.row.state == "removed":
+                break
+        raise ProjectNotFoundError(f"no index here has a project named {project}")
+
+    async def _taken(self, project: str, *, before: str) -> bool:
+        """Whether an index further up owns the name (asked through `/{index}/simple/`)."""
+        for name in self.candidates(project, None):
+            if name == before:
+                return False
+            answer = await self.pages[name].get(project)
+            if answer.page.row.state != "absent":
+                return True
+        return False

@@ -1,0 +1,127 @@
+"""One download as its readers see it: a growing spool, a length, and how it ended.
+
+The owner (`transfer`) is the only one that writes the state; readers wait, open the spool and send.
+What may be sent is `releasable`: never the last 64 KiB before length and digests matched, so that
+no client ever completes a wrong file.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pypicached.cache.digests import Expected
+from pypicached.cache.progress import Progress
+from pypicached.cache.uses import Uses
+from pypicached.errors import PypicachedError
+from pypicached.ledger import Kind
+from pypicached.store import Spool
+from pypicached.upstream import Connection
+
+# Held back until verified; files up to this size are sent only when they are known to be right.
+HOLD_BYTES = 64 * 1024
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a file comes from, and what its index said of it."""
+
+    connection: Connection
+    kind: Kind
+    url: str
+    expected: Expected
+
+
+class Download:
+    """State of one running download. Single-threaded; any number of readers.
+
+    Whoever holds it has attached to it, the owner first; the last one to detach closes the spool.
+    """
+
+    def __init__(self, filename: str, source: Source) -> None:
+        self.filename = filename
+        self.source = source
+        self.length: int | None = source.expected.size
+        self.progress = Progress()
+        self.error: PypicachedError | None = None
+        self.sha256: str | None = None
+        self._attached = 0
+        self._spool: Spool | None = None
+        self._uses: Uses | None = None
+
+    @property
+    def readers(self) -> int:
+        """How many clients wait for it or read it (the owner is attached too)."""
+        return self._attached - 1
+
+    def attach(self) -> None:
+        """Hold the download and its spool; `detach` once for each."""
+        self._attached += 1
+        if self._uses is not None and self.sha256 is not None:
+            self._uses.begin(self.sha256)
+
+    def detach(self) -> None:
+        """Let go; the last one closes the spool."""
+        self._attached -= 1
+        if self._uses is not None and self.sha256 is not None:
+            self._uses.end(self.sha256)
+        if self._attached == 0 and self._spool is not None:
+            self._spool.close()
+
+    # ── the owner's side ─────────────────────────────────────────────────────────────────────
+
+    def begin(self, spool: Spool, length: int | None) -> None:
+        """There is a spool, with room for `length` (None: not even the answer's head told)."""
+        self._spool = spool
+        self.length = length
+        self.progress.changed()
+
+    def verified(self, sha256: str, length: int, uses: Uses) -> None:
+        """Length and every digest matched: all bytes may leave."""
+        self.sha256 = sha256
+        self.length = length
+        self._uses = uses
+        for _ in range(self._attached):
+            uses.begin(sha256)
+        self.progress.end()
+
+    def failed(self, error: PypicachedError) -> None:
+        """The download is over and nothing is kept; what was verified stays so."""
+        if self.sha256 is None:
+            self.error = error
+            self.progress.end()
+
+    # ── the readers' side ────────────────────────────────────────────────────────────────────
+
+    @property
+    def releasable(self) -> int:
+        """How many bytes, from the file's start, may have left by now."""
+        written = self.progress.written
+        if self.sha256 is not None:
+            return written
+        whole = written if self.length is None else self.length
+        return max(0, min(written, whole - HOLD_BYTES))
+
+    async def wait_begun(self) -> None:
+        """Wait until `length` is as known as it gets before the end."""
+        while self._spool is None and not self.progress.ended:
+            await self.progress.wait()
+        self._raise_if_failed()
+
+    async def wait_beyond(self, offset: int) -> int:
+        """Wait until bytes beyond `offset` may leave; return how far they reach.
+
+        Returns `offset` or less at the end of a file that has no more. Raises what the download
+        failed with.
+        """
+        while self.releasable <= offset and not self.progress.ended:
+            await self.progress.wait()
+        self._raise_if_failed()
+        return self.releasable
+
+    def _raise_if_failed(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def open_reader(self) -> int:
+        """Return a file descriptor of the spool that is the reader's own to close."""
+        assert self._spool is not None, "wait_begun first"
+        return self._spool.open_reader()

@@ -1,0 +1,250 @@
+"""Files of all indexes: hit, join a running download, or lead a new one.
+
+A hit asks no page and no upstream. A miss is looked up on its project's page, linked if its bytes
+are here already under another name, else downloaded by one owner task, whoever asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+import msgspec
+
+from pypicached.cache.blobs import Blobs
+from pypicached.cache.digests import Expected
+from pypicached.cache.download import Download, Source
+from pypicached.cache.eviction import Eviction
+from pypicached.cache.flight import Flights
+from pypicached.cache.listing import Listings
+from pypicached.cache.observe import Observations
+from pypicached.cache.passthrough import STREAMS, PassThrough
+from pypicached.cache.stored_files import FileKey, Hit, StoredFiles
+from pypicached.cache.transfer import Arrived, Transfer
+from pypicached.errors import (
+    FileNotListedError,
+    LedgerError,
+    NoRoomError,
+    PypicachedError,
+    StoppingError,
+    VerificationError,
+)
+from pypicached.ledger import CachedFile, Kind
+from pypicached.logs import event
+from pypicached.simple.model import ProjectFile
+from pypicached.upstream import Connection, head_length
+
+logger = logging.getLogger(__name__)
+
+SIDECAR = ".metadata"
+
+
+class Miss(msgspec.Struct, frozen=True):
+    """A running download that the taker is attached to and must detach from."""
+
+    project: str
+    download: Download
+    leading: bool
+
+
+class Files:
+    """All files. Single-threaded; any number of requests."""
+
+    def __init__(
+        self,
+        connections: Mapping[str, Connection],
+        listings: Listings,
+        stored: StoredFiles,
+        *,
+        blobs: Blobs,
+        eviction: Eviction,
+        observations: Observations,
+        on_bytes: Callable[[Kind, str, int], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.stored = stored
+        self._connections = connections
+        self._listings = listings
+        self._blobs = blobs
+        self._eviction = eviction
+        self._observations = observations
+        self._on_bytes = on_bytes
+        self._now = now
+        self._flights: Flights[FileKey, None] = Flights()
+        # A key is here exactly as long as its flight runs.
+        self._running: dict[FileKey, Miss] = {}
+        self._turn = asyncio.Semaphore(STREAMS)
+
+    @property
+    def downloads(self) -> list[Download]:
+        """The downloads that are running now."""
+        return [miss.download for miss in self._running.values()]
+
+    async def close(self) -> None:
+        """Cancel running downloads; their readers are told."""
+        await self._flights.close()
+
+    # ── asking ───────────────────────────────────────────────────────────────────────────────
+
+    async def open(self, key: FileKey) -> Hit | Miss:
+        """Return the file, stored or on its way.
+
+        Raises FileNotListedError, UpstreamError; what a download fails with is raised to its
+        readers, NoRoomError among them: then `pass_through` is the way.
+        """
+        hit = self.stored.ready(key) or await self.stored.get(key)
+        if hit is not None:
+            return hit
+        if key not in self._running:
+            project, entry = await self.describe(key)
+            source = self._source(key, entry)
+            if await self._link(key, project, entry, source.expected):
+                hit = await self.stored.get(key)
+                if hit is not None:
+                    return hit
+            if key not in self._running:  # others may have come this far meanwhile
+                return self._lead(key, project, entry, source)
+        running = self._running[key]
+        running.download.attach()
+        return Miss(running.project, running.download, leading=False)
+
+    async def describe(self, key: FileKey) -> tuple[str, ProjectFile]:
+        """Return (project, page entry) of a file. Raises FileNotListedError, UpstreamError."""
+        project, entry = await self._listings.find(key.index, key.path)
+        if key.kind == "metadata" and entry.core_metadata in (None, False):
+            raise FileNotListedError("the index offers no core metadata for that file")
+        return project, entry
+
+    def pass_through(self, download: Download) -> PassThrough:
+        """Return a stream of the file for one client, kept by nobody."""
+        kind, index = download.source.kind, download.source.connection.name
+        return PassThrough(
+            download.source,
+            reason=str(download.error),
+            turn=self._turn,
+            on_bytes=lambda octets: self._on_bytes(kind, index, octets),
+        )
+
+    async def describe_length(self, key: FileKey) -> tuple[str, int | None, str | None]:
+        """Return (project, length, sha256) of a file that is not stored, without its body."""
+        project, entry = await self.describe(key)
+        source = self._source(key, entry)
+        length = source.expected.size
+        if length is None:
+            length = await head_length(source.connection, source.kind, source.url)
+        return project, length, source.expected.hashes.get("sha256")
+
+    def in_use(self, sha256: str) -> AbstractContextManager[None]:
+        """Hold a blob against eviction while it is sent."""
+        return self._blobs.in_use(sha256)
+
+    def _source(self, key: FileKey, entry: ProjectFile) -> Source:
+        connection = self._connections[key.index]
+        if key.kind == "file":
+            expected = Expected(size=entry.size, hashes=entry.hashes)
+            return Source(connection, "file", entry.url, expected)
+        hashes = entry.core_metadata if isinstance(entry.core_metadata, dict) else {}
+        # PEP 658: `.metadata` is appended to the file's path, so before a query.
+        path, mark, query = entry.url.partition("?")
+        expected = Expected(hashes=hashes, limit_bytes=connection.limits.metadata_bytes)
+        return Source(connection, "metadata", f"{path}{SIDECAR}{mark}{query}", expected)
+
+    async def _link(
+        self, key: FileKey, project: str, entry: ProjectFile, expected: Expected
+    ) -> bool:
+        """Record the file if a blob with the digest that its page gives is here already."""
+        sha256 = expected.hashes.get("sha256", "")
+        if len(sha256) != 64:
+            return False
+        file = self._cached(key, project, entry.filename, sha256, expected.size or 0)
+        try:
+            return await self._blobs.link(file)
+        except LedgerError as error:
+            event(logger, logging.ERROR, str(error), file=entry.filename)
+            return False
+
+    def _cached(
+        self, key: FileKey, project: str, filename: str, sha256: str, size: int, *, ok: bool = True
+    ) -> CachedFile:
+        now = self._now()
+        return CachedFile(
+            index=key.index,
+            path=key.path,
+            kind=key.kind,
+            project=project,
+            filename=filename + (SIDECAR if key.kind == "metadata" else ""),
+            sha256=sha256,
+            size_bytes=size,
+            verified=ok,
+            first_cached_at=now,
+            last_used_at=now,
+        )
+
+    # ── downloading ──────────────────────────────────────────────────────────────────────────
+
+    def _lead(self, key: FileKey, project: str, entry: ProjectFile, source: Source) -> Miss:
+        suffix = SIDECAR if key.kind == "metadata" else ""
+        download = Download(entry.filename + suffix, source)
+        download.attach()  # the owner's
+        download.attach()  # this request's
+        miss = Miss(project, download, leading=True)
+        self._running[key] = miss
+        self._flights.join(key, lambda: self._bring(key, project, entry.filename, download))
+        return miss
+
+    async def _bring(self, key: FileKey, project: str, filename: str, download: Download) -> None:
+        """The owner task: receive, release to the readers, commit."""
+        try:
+            transfer = Transfer(
+                download,
+                blobs=self._blobs,
+                eviction=self._eviction,
+                on_bytes=lambda octets: self._on_bytes(key.kind, key.index, octets),
+            )
+            arrived = await transfer.run()
+            await self._keep(key, project, filename, arrived)
+        except PypicachedError as error:
+            self._note(download, error)
+            download.failed(error)
+        except asyncio.CancelledError:
+            download.failed(StoppingError("the daemon is stopping"))
+            raise
+        except BaseException:
+            download.failed(PypicachedError("an internal error; see the daemon's log"))
+            raise
+        finally:
+            del self._running[key]
+            download.detach()
+
+    async def _keep(self, key: FileKey, project: str, filename: str, arrived: Arrived) -> None:
+        file = self._cached(
+            key, project, filename, arrived.sha256, arrived.length, ok=arrived.verified
+        )
+        try:
+            await self._blobs.keep(arrived.spool, file, arrived.reserved)
+        except (OSError, LedgerError) as error:
+            # Its readers have it all; it is only not kept.
+            self._observations.no_room(f"could not keep {file.filename}: {error}")
+            event(logger, logging.ERROR, f"could not keep {file.filename}: {error}")
+            return
+        event(
+            logger,
+            logging.INFO,
+            f"cached {file.filename}",
+            index=key.index,
+            bytes=arrived.length,
+            verified=arrived.verified,
+        )
+
+    def _note(self, download: Download, error: PypicachedError) -> None:
+        level = logging.WARNING
+        if isinstance(error, NoRoomError):
+            self._observations.no_room(f"{download.filename}: {error}")
+        elif isinstance(error, VerificationError):
+            level = logging.ERROR
+            self._observations.verification_failures += 1
+        self._observations.failed(download.filename, str(error))
+        event(logger, level, f"download of {download.filename}: {error}")

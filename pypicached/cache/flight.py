@@ -1,0 +1,63 @@
+"""Single flight: one piece of work per key, however many wait for it.
+
+The work runs in a task of its own that no waiter owns: a waiter that is cancelled, or gives up at
+a deadline, changes nothing for the work or for the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Generic, TypeVar
+
+from pypicached.errors import PypicachedError
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class Flights(Generic[K, T]):
+    """Running work by key. Single-threaded: only the event loop calls it."""
+
+    def __init__(self) -> None:
+        # The only mutable state; a key is here exactly as long as its task runs.
+        self._tasks: dict[K, asyncio.Task[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def join(
+        self, key: K, work: Callable[[], Coroutine[None, None, T]]
+    ) -> tuple[asyncio.Task[T], bool]:
+        """Return the running task of `key`, and whether this call started it."""
+        running = self._tasks.get(key)
+        if running is not None:
+            return running, False
+        task = asyncio.get_running_loop().create_task(work(), name=f"flight {key}")
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._landed(key, done))
+        return task, True
+
+    def _landed(self, key: K, task: asyncio.Task[T]) -> None:
+        del self._tasks[key]
+        if task.cancelled():
+            return
+        error = task.exception()  # also marks it as seen: all waiters may have left
+        if error is not None and not isinstance(error, PypicachedError):
+            logger.error("unexpected error in %s", task.get_name(), exc_info=error)
+
+    async def close(self) -> None:
+        """Cancel all work and wait until it has cleaned up."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def wait_at_most(task: asyncio.Task[T], seconds: float) -> bool:
+    """Wait for a flight without owning it; return whether it landed in time."""
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    return bool(done)

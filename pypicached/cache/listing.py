@@ -1,0 +1,105 @@
+"""Finding the page entry of a file that a client asks for by URL.
+
+Only what an index itself published is ever fetched: a file that its project's page does not list is
+404. The page is found by the file's name, or by the ledger where the name does not tell.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from pypicached.cache.catalog import Catalog
+from pypicached.cache.pages import FORCED_SECONDS, Answer
+from pypicached.cache.renderings import decode_page
+from pypicached.errors import FileNotListedError, ProjectNotFoundError, UpstreamUnavailableError
+from pypicached.ledger import Ledger, Page
+from pypicached.simple.model import ProjectFile, ProjectPage
+from pypicached.simple.names import projects_of
+from pypicached.simple.urls import file_key
+
+# Decoded pages are kept for the burst of files that follows a page: a bound in entries.
+MAX_FILES = 20_000
+
+
+class Listed(OrderedDict[str, ProjectFile]):
+    """The files of one page by their key (`simple.urls`), as of one fetch."""
+
+    def __init__(self, page: ProjectPage) -> None:
+        # A quarantined project lists nothing (PEP 792, rule 23).
+        files = [] if page.status == "quarantined" else page.files
+        super().__init__((key, file) for file in files if (key := file_key(file.url)))
+
+
+class Listings:
+    """Looks files up on the pages of their projects."""
+
+    def __init__(
+        self, catalog: Catalog, ledger: Ledger, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+        self._now = now
+        self._decoded: OrderedDict[tuple[str, str], tuple[float, Listed]] = OrderedDict()
+        self._held = 0
+
+    async def find(self, index: str, path: str) -> tuple[str, ProjectFile]:
+        """Return (project, entry) of the file with this key.
+
+        Raises FileNotListedError if no page that may list it does, UpstreamError if one of these
+        pages cannot be had or is older than the outage that we are in.
+        """
+        failure: UpstreamUnavailableError | None = None
+        for project in await self._projects(index, path):
+            try:
+                file = await self._on_page(index, project, path)
+            except ProjectNotFoundError:
+                continue
+            except UpstreamUnavailableError as error:
+                failure = error
+                continue
+            if file is not None:
+                return project, file
+        if failure is not None:
+            raise failure
+        raise FileNotListedError("no project page of this index lists that file")
+
+    async def _projects(self, index: str, path: str) -> list[str]:
+        odd = await self._ledger.pages.project_of_odd(index, path)
+        names = projects_of(path.rsplit("/", 1)[1])
+        return names if odd is None else [odd, *names]
+
+    async def _on_page(self, index: str, project: str, path: str) -> ProjectFile | None:
+        answer = await self._catalog.page(project, index)
+        file = self._files(answer.page.row).get(path)
+        if file is None and answer.page.age(self._now()) >= FORCED_SECONDS:
+            # The file may be newer than our page: a lock file made a minute ago, say.
+            answer = await self._catalog.page(project, index, no_cache=True)
+            file = self._files(answer.page.row).get(path)
+        if file is None and answer.result == "stale":
+            raise UpstreamUnavailableError(index, _outdated(answer))
+        return file
+
+    def _files(self, row: Page) -> Listed:
+        """Return the files of a stored page, decoded at most once while they are asked for."""
+        key = (row.index, row.project)
+        found = self._decoded.get(key)
+        if found is not None and found[0] == row.fetched_at:
+            self._decoded.move_to_end(key)
+            return found[1]
+        assert row.body is not None
+        listed = Listed(decode_page(row.body))
+        if found is not None:
+            self._held -= len(found[1])
+        self._decoded[key] = (row.fetched_at, listed)
+        self._decoded.move_to_end(key)
+        self._held += len(listed)
+        while self._held > MAX_FILES and len(self._decoded) > 1:
+            _, (_, dropped) = self._decoded.popitem(last=False)
+            self._held -= len(dropped)
+        return listed
+
+
+def _outdated(answer: Answer) -> str:
+    return f"page of {answer.page.row.project} is stale and does not list the file"

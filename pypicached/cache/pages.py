@@ -1,0 +1,205 @@
+"""Project pages of one index: memory → ledger → upstream; fresh, revalidated or stale.
+
+One flight per page, whoever asks; a request waits for it up to a deadline and then gets the stored
+page, stale, while the flight goes on (rules 33 to 47). A page that is not stored and cannot be had
+is an error, never absence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pypicached.cache.flight import Flights, wait_at_most
+from pypicached.cache.memory import Memory
+from pypicached.cache.refresh import Refresh
+from pypicached.cache.renderings import Rendering, Variant, build_rendering
+from pypicached.cache.stored import StoredPage, Times
+from pypicached.errors import UpstreamError, UpstreamUnavailableError
+from pypicached.ledger import Ledger, Page, Result
+from pypicached.store.disk import DiskPool
+
+# `no-cache` asks upstream at most this often per page (rule 34).
+FORCED_SECONDS = 10.0
+# After a failed refresh a stale page is served at once for so long, not after a deadline again.
+FAILURE_SECONDS = 10.0
+
+
+class Answer(NamedTuple):
+    """A stored page and how it came: `result` counts it, `cache_status` is RFC 9211's part."""
+
+    page: StoredPage
+    result: Result
+    cache_status: str
+
+
+HIT = "pypicached; hit"
+
+
+class Pages:
+    """The pages of one index. Single-threaded; any number of requests."""
+
+    def __init__(
+        self,
+        index: str,
+        refresh: Refresh,
+        ledger: Ledger,
+        *,
+        memory: Memory[tuple[str, str], StoredPage],
+        disk: DiskPool,
+        times: Times,
+        private: bool,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.index = index
+        self.times = times
+        self._refresh = refresh
+        self._ledger = ledger
+        self._memory = memory
+        self._disk = disk
+        self._now = now
+        self._flights: Flights[str, StoredPage] = Flights()
+        self._renders: Flights[tuple[StoredPage, Variant], Rendering] = Flights()
+        # project → when its last refresh failed; bounded by `_note_failure`.
+        self._failed: dict[str, tuple[float, str]] = {}
+        scope = "private" if private else "public"
+        self._cache_control = f"{scope}, max-age={int(times.ttl)}"
+
+    async def close(self) -> None:
+        """Cancel running refreshes."""
+        await self._flights.close()
+        await self._renders.close()
+
+    # ── asking ───────────────────────────────────────────────────────────────────────────────
+
+    def ready(self, project: str) -> StoredPage | None:
+        """Return the page if it is in memory and fresh: the hot path, no SQL and no await."""
+        page = self._memory.get((self.index, project))
+        if page is not None and page.fresh(self._now(), self.times):
+            return page
+        return None
+
+    async def get(self, project: str, *, no_cache: bool = False) -> Answer:
+        """Return the page of `project`, whatever its state ("absent" too).
+
+        `no_cache`: ask upstream now, at most every 10 s. Raises UpstreamError when nothing that
+        may be served is stored and upstream does not answer in time.
+        """
+        page = await self.stored(project)
+        now = self._now()
+        forced = no_cache and page is not None and page.age(now) >= FORCED_SECONDS
+        if page is not None and page.fresh(now, self.times) and not forced:
+            return Answer(page, "hits", HIT)
+        if page is not None and page.may_be_stale(now, self.times):
+            return await self._revalidated(project, page)
+        return await self._fetched(project, page)
+
+    async def stored(self, project: str) -> StoredPage | None:
+        """Return the page as it is stored, from memory or ledger, fresh or not."""
+        key = (self.index, project)
+        page = self._memory.get(key)
+        if page is None:
+            row = await self._ledger.pages.get(*key)
+            if row is None:
+                return None
+            page = self._memory.get(key)
+            if page is None:  # another request may have put it there meanwhile
+                page = StoredPage(row)
+                self._memory.put(key, page, page.size_bytes)
+        return page
+
+    async def _revalidated(self, project: str, page: StoredPage) -> Answer:
+        """Refresh a page that may be served stale if upstream does not answer in time."""
+        now = self._now()
+        failed_at, reason = self._failed.get(project, (0.0, ""))
+        if 0 <= now - failed_at < FAILURE_SECONDS:
+            return _stale(page, reason)
+        flight, leading = self._fly(project, page.row)
+        grace = self.times.ttl + self.times.stale_while_revalidate
+        if not page.fresh(now, self.times) and page.age(now) < grace:
+            return _stale(page, "stale-while-revalidate")
+        if not await wait_at_most(flight, self.times.page_deadline):
+            return _stale(page, "no answer from upstream in time")
+        try:
+            new = flight.result()
+        except UpstreamError as error:
+            return _stale(page, error.reason)
+        if new.row.fetched_at == page.row.fetched_at:
+            return Answer(new, "revalidated", "pypicached; fwd=stale; fwd-status=304")
+        return Answer(new, "misses", _fetched_status(leading, "stale"))
+
+    async def _fetched(self, project: str, page: StoredPage | None) -> Answer:
+        """Fetch a page of which nothing may be served until upstream has answered."""
+        flight, leading = self._fly(project, page.row if page else None)
+        if not await wait_at_most(flight, self.times.cold_deadline):
+            raise UpstreamUnavailableError(self.index, "no answer in time; still asking")
+        new = flight.result()
+        return Answer(new, "misses" if leading else "joins", _fetched_status(leading, "miss"))
+
+    def _fly(self, project: str, before: Page | None) -> tuple[asyncio.Task[StoredPage], bool]:
+        return self._flights.join(project, lambda: self._bring(project, before))
+
+    async def _bring(self, project: str, before: Page | None) -> StoredPage:
+        """The flight: refresh, then replace what memory holds. Runs once per page at a time."""
+        try:
+            row = await self._refresh.run(project, before)
+        except UpstreamError as error:
+            self._note_failure(project, error.reason)
+            raise
+        self._failed.pop(project, None)
+        page = StoredPage(row)
+        old = self._memory.get((self.index, project))
+        if old is not None and old.row.body == row.body and old.row.serial == row.serial:
+            page.renderings = old.renderings  # a 304, or the same page again: still ready-made
+        self._memory.put((self.index, project), page, page.size_bytes)
+        return page
+
+    def _note_failure(self, project: str, reason: str) -> None:
+        now = self._now()
+        if len(self._failed) > 1000:
+            self._failed = {
+                p: (at, why)
+                for p, (at, why) in self._failed.items()
+                if 0 <= now - at < FAILURE_SECONDS
+            }
+        self._failed[project] = (now, reason)
+
+    # ── rendering, forgetting ────────────────────────────────────────────────────────────────
+
+    async def render(self, page: StoredPage, variant: Variant) -> Rendering:
+        """Return the page in one format and coding, made on first demand."""
+        rendering = page.renderings.get(variant)
+        if rendering is None:
+            flight, _ = self._renders.join((page, variant), lambda: self._render(page, variant))
+            rendering = await asyncio.shield(flight)
+        return rendering
+
+    async def _render(self, page: StoredPage, variant: Variant) -> Rendering:
+        rendering = await build_rendering(
+            page.row, variant, disk=self._disk, cache_control=self._cache_control
+        )
+        page.renderings[variant] = rendering
+        key = (self.index, page.row.project)
+        if self._memory.get(key) is page:
+            self._memory.put(key, page, page.size_bytes)
+        return rendering
+
+    def forget(self, project: str) -> None:
+        """Drop a page from memory: its row has changed or gone."""
+        self._memory.drop((self.index, project))
+        self._failed.pop(project, None)
+
+    def forget_all(self) -> None:
+        """Drop every page of this index from memory."""
+        self._memory.drop_where(lambda key: key[0] == self.index)
+        self._failed.clear()
+
+
+def _stale(page: StoredPage, detail: str) -> Answer:
+    return Answer(page, "stale", f'pypicached; fwd=stale; detail="{detail}"')
+
+
+def _fetched_status(leading: bool, why: str) -> str:
+    return f"pypicached; fwd={why}; {'stored' if leading else 'collapsed'}"

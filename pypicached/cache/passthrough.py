@@ -1,0 +1,80 @@
+"""A file for one client when there is no room to keep it: straight through, verified, not stored.
+
+Each client gets an upstream stream of its own, a few at a time. The last 64 KiB wait in memory
+until everything matched, so a wrong file is never completed here either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from pypicached.cache.digests import Digests
+from pypicached.cache.download import HOLD_BYTES, Source
+from pypicached.errors import UpstreamAnswerError, VerificationError
+from pypicached.upstream import FileStream, open_file
+
+# More clients wait for their turn: without a spool each costs the upstream a whole body.
+STREAMS = 4
+
+
+class PassThrough:
+    """How one file is streamed without being kept. `reason` says why, for logs and `status`."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        reason: str,
+        turn: asyncio.Semaphore,
+        on_bytes: Callable[[int], None],
+    ) -> None:
+        self.reason = reason
+        self.length = source.expected.size
+        self._source = source
+        self._connection = source.connection
+        self._turn = turn
+        self._on_bytes = on_bytes
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Wait for a turn, ask upstream, yield the body's chunks; `length` is then known.
+
+        Reading raises VerificationError before the last bytes if the file is not right.
+        """
+        async with (
+            self._turn,
+            open_file(self._connection, self._source.kind, self._source.url) as stream,
+        ):
+            if stream.length is not None:
+                if self.length not in (None, stream.length):
+                    raise VerificationError(
+                        self._connection.name,
+                        f"announced {stream.length} bytes for a file of {self.length}",
+                    )
+                self.length = stream.length
+            yield self._chunks(stream)
+
+    async def _chunks(self, stream: FileStream) -> AsyncIterator[bytes]:
+        digests = Digests(self._source.expected)
+        held = b""
+        read = 0
+        while data := await stream.read_some():
+            self._on_bytes(len(data))
+            read += len(data)
+            limit = self._source.expected.limit_bytes
+            if limit is not None and read > limit:
+                raise UpstreamAnswerError(self._connection.name, "its metadata is too large")
+            digests.update(data)
+            held += data
+            if len(held) > HOLD_BYTES:
+                ready, held = held[:-HOLD_BYTES], held[-HOLD_BYTES:]
+                yield ready
+        wrong = digests.mismatch(read)
+        if wrong is None and self.length is not None and read != self.length:
+            wrong = f"sent {read} bytes of a file of {self.length}"
+        if wrong is not None:
+            raise VerificationError(self._connection.name, wrong)
+        if held:
+            yield held

@@ -1,0 +1,162 @@
+"""Removing by an operator's word: prune by last use or to a size, invalidate pages, drop files.
+
+A plan is made first, from the ledger with pending access times written, and then carried out as it
+stands: what was announced is what goes, but for blobs that somebody has begun to read meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+
+import msgspec
+
+from pypicached.cache.blobs import Blobs
+from pypicached.cache.catalog import Catalog
+from pypicached.cache.project_list import LIST, ProjectLists
+from pypicached.ledger import BlobRow, CachedFile, Ledger
+
+BATCH = 100
+DAY_SECONDS = 86400.0
+
+
+class Plan(msgspec.Struct):
+    """What goes: files' rows, blobs (digest → bytes of disk), pages as (index, project)."""
+
+    files: list[CachedFile]
+    blobs: dict[str, int]
+    pages: list[tuple[str, str]]
+
+    @property
+    def disk_bytes(self) -> int:
+        """What comes free on disk."""
+        return sum(self.blobs.values())
+
+    def freed_by(self, digests: Iterable[str]) -> int:
+        """What came free with these blobs."""
+        return sum(self.blobs[digest] for digest in digests)
+
+
+class Pruning:
+    """Plans and carries out removals. Safe while traffic goes on."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        catalog: Catalog,
+        lists: ProjectLists,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._catalog = catalog
+        self._lists = lists
+        self._now = now
+
+    # ── prune ────────────────────────────────────────────────────────────────────────────────
+
+    async def plan(
+        self, days: float | None, to_size_bytes: int | None, projects: list[str]
+    ) -> Plan:
+        """Decide what goes. Exactly one of `days` and `to_size_bytes` is given."""
+        await self._ledger.usage.flush()
+        wanted = set(projects)
+        if days is not None:
+            moment = self._now() - days * DAY_SECONDS
+            plan = await self._plan_unused(moment, wanted)
+            pages = await self._ledger.pages.unused_since(moment)
+            plan.pages = [page for page in pages if not wanted or page[1] in wanted]
+            return plan
+        assert to_size_bytes is not None
+        return await self._plan_size(to_size_bytes, wanted)
+
+    async def _plan_unused(self, moment: float, projects: set[str]) -> Plan:
+        """Blobs whose last use, under any name, lies before `moment`."""
+        plan = Plan([], {}, [])
+        async for row in self._oldest():
+            if row.last_used_at >= moment:
+                break
+            await self._add(plan, row.sha256, row.disk_bytes, projects)
+        return plan
+
+    async def _plan_size(self, to_size_bytes: int, projects: set[str]) -> Plan:
+        """The least recently used blobs, until what is used is at most `to_size_bytes`."""
+        plan = Plan([], {}, [])
+        over = self._blobs.budget.used_bytes - to_size_bytes
+        async for row in self._oldest():
+            if over <= 0:
+                break
+            over -= await self._add(plan, row.sha256, row.disk_bytes, projects)
+        return plan
+
+    async def _oldest(self) -> AsyncIterator[BlobRow]:
+        """Yield all blobs, least recently used first, in pages: no transaction stays open."""
+        last: BlobRow | None = None
+        while rows := await self._ledger.files.oldest_blobs(last, 1000):
+            for row in rows:
+                yield row
+            last = rows[-1]
+
+    async def _add(self, plan: Plan, sha256: str, disk_bytes: int, projects: set[str]) -> int:
+        """Take a blob into the plan if nobody reads it and it belongs to `projects` alone."""
+        files = await self._ledger.files.of_blob(sha256)
+        if sha256 in self._blobs.uses:
+            return 0
+        if projects and not (files and all(file.project in projects for file in files)):
+            return 0
+        plan.files.extend(files)
+        plan.blobs[sha256] = disk_bytes
+        return disk_bytes
+
+    async def carry_out(self, plan: Plan) -> AsyncIterator[tuple[set[str], int]]:
+        """Remove what was planned; yield (digests that went, blobs looked at so far)."""
+        await self._ledger.pages.delete(plan.pages)
+        for index, project in plan.pages:
+            self._forget(project, index)
+        digests = list(plan.blobs)
+        for start in range(0, len(digests), BATCH):
+            batch = digests[start : start + BATCH]
+            gone = await self._blobs.remove(batch)
+            yield gone, start + len(batch)
+
+    # ── invalidate ───────────────────────────────────────────────────────────────────────────
+
+    async def invalidate(self, project: str | None, index: str | None) -> int:
+        """Make the pages of a project (None: all, '': the project list) be asked anew."""
+        count = await self._ledger.pages.expire(project, index)
+        self._forget(project, index)
+        return count
+
+    def _forget(self, project: str | None, index: str | None) -> None:
+        """Drop pages from memory, too."""
+        held = self._lists.pages if project == LIST else self._catalog.pages
+        for name, pages in held.items():
+            if index in (None, name):
+                pages.forget_all() if project is None else pages.forget(project)
+
+    async def drop_files(
+        self, projects: list[str] | None, index: str | None
+    ) -> tuple[int, int, set[str]]:
+        """Remove cached files of projects (None: of all); return (files, bytes, projects)."""
+        names = projects
+        if names is None:
+            names = [row[0] for row in await self._ledger.files.projects()]
+        dropped, freed, found = 0, 0, set()
+        for name in names:
+            files = [
+                file
+                for file in await self._ledger.files.of_project(name)
+                if index in (None, file.index)
+            ]
+            going = {file.sha256: 0 for file in files}
+            for digest in going:
+                row = await self._ledger.files.get_blob(digest)
+                going[digest] = row.disk_bytes if row else 0
+            gone = await self._blobs.remove(going)
+            dropped += sum(file.sha256 in gone for file in files)
+            freed += sum(going[digest] for digest in gone)
+            if files:
+                found.add(name)
+        return dropped, freed, found

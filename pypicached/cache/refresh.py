@@ -1,0 +1,174 @@
+"""Asking an index for a page and storing what it says: one conditional GET, one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from pypicached.cache.codings import pack
+from pypicached.cache.observe import Observations
+from pypicached.cache.renderings import encode_page
+from pypicached.cache.worker import Worker
+from pypicached.errors import (
+    LedgerError,
+    UpstreamAnswerError,
+    UpstreamError,
+    UpstreamUnavailableError,
+)
+from pypicached.ledger import Ledger, Page
+from pypicached.logs import event
+from pypicached.simple.model import ProjectPage
+from pypicached.simple.names import projects_of
+from pypicached.simple.parse import ParseError, parse_page
+from pypicached.simple.urls import file_key
+from pypicached.store.disk import DiskPool
+from pypicached.upstream import Connection, PageAnswer, Validators, open_page
+
+logger = logging.getLogger(__name__)
+
+# msgspec and lexbor hold the GIL for a whole call: 11 ms for a page of 5.4 MB. What is larger is
+# parsed in a process of its own (DESIGN.md).
+INLINE_BYTES = 8 * 1024 * 1024
+RETRY_PAUSE_SECONDS = 0.15
+
+
+class Refresh:
+    """Brings one index's pages up to date. Callers make sure that it runs once per page."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        *,
+        disk: DiskPool,
+        worker: Worker,
+        observations: Observations,
+        on_bytes: Callable[[int], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._disk = disk
+        self._worker = worker
+        self._observations = observations
+        self._on_bytes = on_bytes
+        self._now = now
+        # Between parsing a page and storing it: keys of files whose names do not tell the project.
+        self._odd: dict[str, list[str]] = {}
+
+    async def run(self, project: str, before: Page | None) -> Page:
+        """Ask upstream and store the answer; return the new row. Raises UpstreamError."""
+        try:
+            try:
+                return await self._ask(project, before, fresh=False)
+            except UpstreamUnavailableError:
+                # One more try, on a new connection: a bad node behind a kept-alive one, a reset.
+                await asyncio.sleep(RETRY_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+                return await self._ask(project, before, fresh=True)
+        except UpstreamError as error:
+            name = self._connection.name
+            self._observations.failed(f"page {project} of index {name}", error.reason)
+            event(
+                logger,
+                logging.INFO,
+                f"page {project} of index {name}: {error.reason}",
+                project=project,
+                index=name,
+            )
+            raise
+
+    async def _ask(self, project: str, before: Page | None, *, fresh: bool) -> Page:
+        validators = Validators()
+        if before is not None and before.state == "present":
+            validators = Validators(before.etag, before.last_modified)
+        async with open_page(self._connection, project, validators, fresh=fresh) as answer:
+            now = self._now()
+            if answer.outcome == "unchanged" and before is not None:
+                return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
+            if answer.outcome == "absent":
+                return await self._store_absence(project, before, now)
+            row = await self._body_row(project, answer, now)
+        return await self._put(row, odd_paths=self._odd.pop(project, ()))
+
+    async def _body_row(self, project: str, answer: PageAnswer, now: float) -> Page:
+        """Read, parse and pack what upstream sent. Raises UpstreamAnswerError."""
+        assert answer.chunks is not None
+        chunks = []
+        async for chunk in answer.chunks:
+            self._on_bytes(len(chunk))
+            chunks.append(chunk)
+        page = await self._parse(b"".join(chunks), answer, project)
+        if page.dropped:
+            event(
+                logger,
+                logging.WARNING,
+                f"left {page.dropped} unusable entries off the page of {page.name}",
+                index=self._connection.name,
+            )
+        self._odd[project] = _odd_paths(page)
+        packed = await self._disk.run(pack, encode_page(page))
+        return self._row(project, packed, answer, now)
+
+    async def _parse(self, body: bytes, answer: PageAnswer, project: str) -> ProjectPage:
+        try:
+            if len(body) > INLINE_BYTES:
+                return await self._worker.parse_page(body, answer.content_type, answer.url, project)
+            return parse_page(body, answer.content_type, answer.url, project)
+        except ParseError as error:
+            raise UpstreamAnswerError(self._connection.name, str(error)) from error
+
+    def _row(self, project: str, packed: bytes, answer: PageAnswer, now: float) -> Page:
+        return Page(
+            index=self._connection.name,
+            project=project,
+            state="present",
+            body=packed,
+            etag=answer.validators.etag,
+            last_modified=answer.validators.last_modified,
+            serial=answer.serial,
+            fetched_at=now,
+            checked_at=now,
+        )
+
+    async def _put(self, row: Page, *, renew: bool = False, odd_paths: Sequence[str] = ()) -> Page:
+        """Store a row; a ledger that cannot be written costs us the page, not the client."""
+        try:
+            if renew:
+                await self._ledger.pages.renew(row.index, row.project, row.checked_at)
+            else:
+                await self._ledger.pages.put(row, odd_paths)
+        except LedgerError as error:
+            self._observations.failed(f"page {row.project} of index {row.index}", str(error))
+            event(logger, logging.ERROR, str(error), index=row.index, project=row.project)
+        return row
+
+    async def _store_absence(self, project: str, before: Page | None, now: float) -> Page:
+        """A 404 where there was a page means removed (rule 43), and stays so until it returns."""
+        had = before is not None and before.state in ("present", "removed")
+        row = Page(
+            index=self._connection.name,
+            project=project,
+            state="removed" if had else "absent",
+            body=None,
+            etag=None,
+            last_modified=None,
+            serial=None,
+            fetched_at=now,
+            checked_at=now,
+        )
+        return await self._put(row)
+
+
+def _odd_paths(page: ProjectPage) -> list[str]:
+    """Return the keys of files whose names do not lead back to their page."""
+    odd = []
+    for file in page.files:
+        path = file_key(file.url)
+        if path is not None and page.name not in projects_of(path.rsplit("/", 1)[1]):
+            odd.append(path)
+    return odd

@@ -1,0 +1,92 @@
+"""Ready-made answers: one page in one format and coding, with every header that does not change.
+
+Made once, on first demand; from then on a hit sends these bytes. The ETag is strong and made from
+the very bytes, so each representation and coding has its own (rules 31, 32).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import msgspec
+from multidict import CIMultiDict
+
+from pypicached.cache.codings import encode, unpack
+from pypicached.ledger import Page
+from pypicached.simple.model import ProjectPage
+from pypicached.simple.negotiate import Format
+from pypicached.simple.render import render_html, render_json
+from pypicached.store.disk import DiskPool
+
+VARY = "Accept, Accept-Encoding"
+# Compressing more than this would hold up the loop for more than a millisecond or two.
+INLINE_BYTES = 64 * 1024
+
+_decoder = msgspec.msgpack.Decoder(ProjectPage)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Variant(NamedTuple):
+    """What a rendering is made for. `prefix` is the way from the page to its index's files."""
+
+    format: Format
+    coding: str
+    prefix: str
+
+
+class Rendering(msgspec.Struct, frozen=True):
+    """Body, ETag, and all headers but Date, Age, Cache-Status and X-Request-Id."""
+
+    body: bytes
+    etag: str
+    headers: CIMultiDict[str]
+
+
+def encode_page(page: ProjectPage) -> bytes:
+    """Return canonical form, uncompressed."""
+    return _encoder.encode(page)
+
+
+def decode_page(body: bytes) -> ProjectPage:
+    """Return the page of a ledger row's body."""
+    return _decoder.decode(unpack(body))
+
+
+async def build_rendering(
+    row: Page, variant: Variant, *, disk: DiskPool, cache_control: str
+) -> Rendering:
+    """Render a stored page; its row must be "present"."""
+    assert row.body is not None
+    page = decode_page(row.body)
+    render = render_json if variant.format is Format.JSON else render_html
+    body = render(page, variant.prefix)
+    if variant.coding != "identity":
+        if len(body) > INLINE_BYTES:
+            body = await disk.run(encode, body, variant.coding)
+        else:
+            body = encode(body, variant.coding)
+    return Rendering(
+        body, *describe(body, variant.format, variant.coding, cache_control, row.serial)
+    )
+
+
+def describe(
+    body: bytes, format_: Format, coding: str, cache_control: str, serial: int | None
+) -> tuple[str, CIMultiDict[str]]:
+    """Return the ETag and the headers of a finished body."""
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = CIMultiDict(
+        {
+            "Content-Type": format_.content_type,
+            "Content-Length": str(len(body)),
+            "ETag": etag,
+            "Vary": VARY,
+            "Cache-Control": cache_control,
+        }
+    )
+    if coding != "identity":
+        headers["Content-Encoding"] = coding
+    if serial is not None:
+        headers["X-PyPI-Last-Serial"] = str(serial)
+    return etag, headers

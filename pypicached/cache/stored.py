@@ -1,0 +1,56 @@
+"""A stored page in memory: its row, how fresh it is, and what was rendered from it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pypicached.cache.renderings import Rendering, Variant
+from pypicached.ledger import Page
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a page of an index lives; all in seconds (PRODUCT.md section 4)."""
+
+    ttl: float = 600.0
+    negative_ttl: float = 60.0
+    stale_while_revalidate: float = 0.0
+    stale_if_error: float = 30 * 86400.0
+    page_deadline: float = 5.0
+    cold_deadline: float = 10.0
+
+
+class StoredPage:
+    """One page as requests see it. Single-threaded; `row` is replaced only by a newer one."""
+
+    __slots__ = ("renderings", "row")
+
+    def __init__(self, row: Page) -> None:
+        self.row = row
+        self.renderings: dict[Variant, Rendering] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        """What this page holds in memory."""
+        held = len(self.row.body or b"")
+        return held + sum(len(rendering.body) for rendering in self.renderings.values())
+
+    def age(self, now: float) -> float:
+        """Seconds since upstream last vouched for it."""
+        return now - self.row.checked_at
+
+    def fresh(self, now: float, times: Times) -> bool:
+        """Whether it may be served without asking (rules 33, 42).
+
+        A moment in the future means that the clock was set back: then it is not fresh.
+        """
+        ttl = times.negative_ttl if self.row.state == "absent" else times.ttl
+        return 0 <= now - self.row.checked_at < ttl
+
+    def may_be_stale(self, now: float, times: Times) -> bool:
+        """Whether it may be served when upstream fails (rule 38); absence never is."""
+        return (
+            self.row.state == "present"
+            # An invalidated page has no moment of its own: what counts is when it was fetched.
+            and now - max(self.row.checked_at, self.row.fetched_at)
+            < times.ttl + times.stale_if_error
+        )

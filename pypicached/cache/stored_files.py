@@ -1,0 +1,86 @@
+"""Files that are here: from an entry to bytes in memory or an open descriptor.
+
+The ledger is asked once per file; after that its entry, and a small file's bytes, live in bounded
+memory, so that a hit costs no SQL and no thread.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import msgspec
+
+from pypicached.cache.blobs import Blobs
+from pypicached.cache.memory import Memory
+from pypicached.ledger import CachedFile, Kind, Ledger
+
+# Entries that hits need not look up in the ledger again.
+MAX_ENTRIES = 20_000
+# Blobs up to this size are served from memory from their first hit on.
+SMALL_BYTES = 64 * 1024
+
+
+class FileKey(msgspec.Struct, frozen=True):
+    """One file of one index; `path` is its canonical key (`simple.urls`)."""
+
+    index: str
+    path: str
+    kind: Kind
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """A stored file: its bytes, or a descriptor that the taker closes (then `body` is None)."""
+
+    file: CachedFile
+    body: bytes | None
+    fd: int
+
+
+class StoredFiles:
+    """Finds and opens stored files. Single-threaded."""
+
+    def __init__(self, ledger: Ledger, blobs: Blobs, memory: Memory[str, bytes]) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._memory = memory
+        self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
+        blobs.on_removed.append(self._forget)
+
+    def ready(self, key: FileKey) -> Hit | None:
+        """Return a stored file if memory knows its entry: no SQL, no await."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return self._open(entry)
+
+    async def get(self, key: FileKey) -> Hit | None:
+        """Return a stored file, or None if it is not here or its blob is gone or wrong."""
+        entry = await self._ledger.files.get(key.index, key.path, key.kind)
+        hit = None if entry is None else self._open(entry)
+        if entry is not None and hit is not None:
+            self._entries[key] = entry
+            if len(self._entries) > MAX_ENTRIES:
+                self._entries.popitem(last=False)
+        return hit
+
+    def _open(self, entry: CachedFile) -> Hit | None:
+        body = self._memory.get(entry.sha256)
+        if body is not None:
+            return Hit(entry, body, -1)
+        fd = self._blobs.store.open(entry.sha256, entry.size_bytes)
+        if fd is None:
+            return None
+        if entry.size_bytes > SMALL_BYTES:
+            return Hit(entry, None, fd)
+        with open(fd, "rb") as file:
+            body = file.read()
+        self._memory.put(entry.sha256, body, len(body))
+        return Hit(entry, body, -1)
+
+    def _forget(self, digests: set[str]) -> None:
+        for digest in digests:
+            self._memory.drop(digest)
+        gone = [key for key, entry in self._entries.items() if entry.sha256 in digests]
+        for key in gone:
+            del self._entries[key]

@@ -1,0 +1,88 @@
+"""Huge bodies, parsed in a process of their own that ends when it is done.
+
+A call of msgspec or lexbor holds the GIL until it returns, so no thread could keep the event loop
+free of it. The parent passes files, never pickles: a body, and a place for the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from pypicached.errors import PypicachedError
+from pypicached.simple.model import ProjectPage
+from pypicached.simple.rows import ParseError
+from pypicached.store import LocalStore
+
+# A project list of 40 MB takes 2 s here; a worker that needs this long is stuck.
+TIME_LIMIT_SECONDS = 300.0
+
+
+class WorkerError(PypicachedError):
+    """The worker process ended without a result."""
+
+
+class Worker:
+    """Runs one job at a time in a short-lived process."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+        self._turn = asyncio.Lock()
+
+    async def parse_page(
+        self, body: bytes, content_type: str, url: str, project: str
+    ) -> ProjectPage:
+        """Do what `simple.parse.parse_page` does. Raises ParseError, WorkerError."""
+        with self.temporary() as source, self.temporary() as target:
+            await self._store.disk.run(source.write_bytes, body)
+            await self.run("page", str(source), str(target), content_type, url, project)
+            packed = await self._store.disk.run(target.read_bytes)
+        return msgspec.msgpack.decode(packed, type=ProjectPage)
+
+    @contextlib.contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """Yield a name in `tmp/` whose file is removed at the end."""
+        path = self._store.temporary_path()
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def run(self, *arguments: str) -> None:
+        """Run one job; ParseError with its reason, or WorkerError, if it does not succeed."""
+        async with self._turn:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-c",
+                # Not "-m": -I leaves out the current directory, so a checkout names itself.
+                f"import sys; sys.path.insert(0, {_home()!r});"
+                "from pypicached.cache.jobs import main; main()",
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                env={"PATH": os.environ.get("PATH", "")},
+            )
+            try:
+                async with asyncio.timeout(TIME_LIMIT_SECONDS):
+                    said, _ = await process.communicate()
+            except TimeoutError as error:
+                raise WorkerError("a huge page took too long to parse") from error
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        if process.returncode == 3:
+            raise ParseError(said.decode("ascii", "replace")[:80])
+        if process.returncode != 0:
+            raise WorkerError(f"a worker process ended with {process.returncode}")
+
+
+def _home() -> str:
+    return str(Path(__file__).resolve().parent.parent.parent)
