@@ -1,0 +1,243 @@
+"""What both faces may ask of the running daemon: reads for all, changes for the control socket.
+
+`daemon` builds one; `web` shows its status page from it, `control` serves commands from it. It
+decides nothing about bytes or rights.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+
+from pypicached import __version__
+from pypicached.cache.blobs import Blobs
+from pypicached.cache.files import Files
+from pypicached.cache.observe import Observations
+from pypicached.cache.pruning import Pruning
+from pypicached.control import api
+from pypicached.errors import LedgerError, NotFoundError, PypicachedError
+from pypicached.ledger import Ledger
+from pypicached.upstream import Connection
+
+DAY_SECONDS = 86400.0
+# A disk, ledger or verification problem is shown for so long after it was last seen.
+RECENT_SECONDS = 3600.0
+
+
+def iso(moment: float) -> str:
+    """Return a moment as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Operations:
+    """Status, statistics, listings, pruning, invalidation. Any number of callers."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        blobs: Blobs,
+        files: Files,
+        pruning: Pruning,
+        connections: Mapping[str, Connection],
+        observations: Observations,
+        notes: list[str],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger = ledger
+        self._blobs = blobs
+        self._files = files
+        self._pruning = pruning
+        self._connections = connections
+        self._observations = observations
+        self._now = now
+        self._started_at = now()
+        # Filled by the daemon as it goes: what it listens on, and what it had to say at start.
+        self.listeners: list[str] = []
+        self.notes = notes
+
+    # ── reads ────────────────────────────────────────────────────────────────────────────────
+
+    async def status(self) -> api.Status:
+        """Return one screen of truth."""
+        await self._ledger.usage.flush()
+        kinds, _, _ = await self._ledger.usage.totals(self._now() - DAY_SECONDS)
+        requests = sum(row["requests"] for row in kinds.values())
+        served = sum(row["hits"] + row["joins"] + row["revalidated"] for row in kinds.values())
+        return api.Status(
+            version=__version__,
+            uptime_seconds=round(self._now() - self._started_at, 1),
+            listeners=self.listeners,
+            indexes=[self._index_status(connection) for connection in self._connections.values()],
+            disk=await self._disk_status(),
+            hit_rate_24h=round(served / requests, 4) if requests else None,
+            downloads=[
+                api.DownloadStatus(d.filename, d.progress.written, d.length, d.readers)
+                for d in self._files.downloads
+            ],
+            problems=self._problems(),
+            failures=[
+                api.Failure(iso(seen.at), seen.what, seen.reason)
+                for seen in reversed(self._observations.failures)
+            ],
+            pid=os.getpid(),
+        )
+
+    def _index_status(self, connection: Connection) -> api.IndexStatus:
+        health = connection.health
+        since = None if health.since is None else iso(health.since)
+        failing = health.state == "failing"
+        return api.IndexStatus(
+            connection.name,
+            str(connection.url),
+            health.state,
+            since,
+            health.last_error if failing else None,
+        )
+
+    async def _disk_status(self) -> api.DiskStatus:
+        budget = self._blobs.budget
+        files, _ = await self._ledger.files.totals()
+        return api.DiskStatus(
+            used_bytes=budget.used_bytes + budget.reserved_bytes,
+            limit_bytes=budget.limit_bytes,
+            free_bytes=self._blobs.store.free_bytes(),
+            directory=str(self._blobs.store.root),
+            files=files,
+            pages=await self._ledger.pages.count(),
+            ledger_bytes=self._ledger.size_bytes(),
+        )
+
+    def _problems(self) -> list[str]:
+        seen = self._observations
+        problems = list(self.notes)
+        for connection in self._connections.values():
+            health = connection.health
+            if health.state == "failing" and health.since is not None:
+                problems.append(
+                    f"index {connection.name} is failing since {iso(health.since)}: "
+                    f"{health.last_error}"
+                )
+        if seen.last_no_room and self._now() - seen.last_no_room[0] < RECENT_SECONDS:
+            problems.append(f"not everything can be kept: {seen.last_no_room[1]}")
+        if self._blobs.budget.missing(0):
+            problems.append("the disk has less free space than [cache] min_free")
+        if seen.verification_failures:
+            problems.append(
+                f"{seen.verification_failures} files from upstream did not match their digest "
+                "or length since the start; they were not kept"
+            )
+        return problems
+
+    async def stats(self, since_seconds: float, top: int) -> api.Stats:
+        """Return counters since so long ago (in whole hours), and the most used projects."""
+        await self._ledger.usage.flush()
+        since = max(0.0, self._now() - since_seconds)
+        kinds, indexes, start = await self._ledger.usage.totals(since)
+        most = await self._ledger.usage.top(since, top)
+        return api.Stats(
+            since=iso(start),
+            kinds={
+                kind: api.KindStats(**kinds.get(kind, {})) for kind in ("page", "file", "metadata")
+            },
+            indexes={name: api.KindStats(**indexes.get(name, {})) for name in self._connections},
+            top=[api.TopProject(*row) for row in most],
+        )
+
+    async def list_projects(self, sort: str) -> list[api.ProjectRow]:
+        """Return every project with a cached file, sorted by "size", "used" or "hits"."""
+        await self._ledger.usage.flush()
+        keys = {"size": 2, "used": 3, "hits": 4}
+        rows = await self._ledger.files.projects()
+        rows.sort(key=lambda row: row[keys[sort]], reverse=True)
+        return [api.ProjectRow(p, n, size, iso(used), hits) for p, n, size, used, hits in rows]
+
+    async def list_files(self, project: str, sort: str) -> list[api.FileRow]:
+        """Return the cached files of one project; NotFoundError if there is none."""
+        await self._ledger.usage.flush()
+        files = await self._ledger.files.of_project(project)
+        if not files:
+            raise NotFoundError(f"nothing of {project} is cached")
+        keys: dict[str, Callable[[api.FileRow], int | str]] = {
+            "size": lambda row: row.size_bytes,
+            "used": lambda row: row.last_used_at,
+            "hits": lambda row: row.hits,
+        }
+        rows = [
+            api.FileRow(
+                filename=file.filename,
+                index=file.index,
+                size_bytes=file.size_bytes,
+                sha256=file.sha256,
+                first_cached_at=iso(file.first_cached_at),
+                last_used_at=iso(file.last_used_at),
+                hits=file.hits,
+                verified=file.verified,
+            )
+            for file in files
+        ]
+        return sorted(rows, key=keys[sort], reverse=True)
+
+    async def ready(self) -> str | None:
+        """Return why the daemon is not ready to serve, or None if it is."""
+        try:
+            self._blobs.store.free_bytes()
+            await self._ledger.check()
+        except OSError as error:
+            return f"the cache directory cannot be used: {error.strerror}"
+        except LedgerError as error:
+            return str(error)
+        return None
+
+    # ── changes ──────────────────────────────────────────────────────────────────────────────
+
+    def prune(self, request: api.PruneRequest) -> AsyncIterator[api.Progress | api.PruneAnswer]:
+        """Remove what was not used, or down to a size; see `cache.pruning`."""
+        return self._pruned(request)
+
+    async def _pruned(
+        self, request: api.PruneRequest
+    ) -> AsyncIterator[api.Progress | api.PruneAnswer]:
+        plan = await self._pruning.plan(request.days, request.to_size_bytes, request.projects)
+        gone = set(plan.blobs) if request.dry_run else set[str]()
+        if not request.dry_run:
+            async for digests, done in self._pruning.carry_out(plan):
+                gone |= digests
+                yield api.Progress(done, len(plan.blobs), "blobs")
+        yield api.PruneAnswer(
+            dry_run=request.dry_run,
+            files=[
+                api.PrunedFile(f.project, f.filename, f.size_bytes, iso(f.last_used_at))
+                for f in plan.files
+                if f.sha256 in gone
+            ],
+            pages=len(plan.pages),
+            bytes=plan.freed_by(gone),
+        )
+
+    async def invalidate(self, request: api.InvalidateRequest) -> api.InvalidateAnswer:
+        """Make pages be asked anew; with `files`, remove cached files too."""
+        if request.index is not None and request.index not in self._connections:
+            raise NotFoundError(f"there is no index named {request.index}")
+        if request.everything:
+            pages = await self._pruning.invalidate(None, request.index)
+        elif request.project_list:
+            pages = await self._pruning.invalidate("", request.index)
+        else:
+            pages = 0
+        unknown = []
+        for project in request.projects:
+            count = await self._pruning.invalidate(project, request.index)
+            pages += count
+            if not count:
+                unknown.append(project)
+        if not request.files:
+            return api.InvalidateAnswer(pages, unknown)
+        if request.project_list and not (request.everything or request.projects):
+            raise PypicachedError("the project list has no files; leave --files off")
+        projects = None if request.everything else request.projects
+        files, freed, with_files = await self._pruning.drop_files(projects, request.index)
+        still = [project for project in unknown if project not in with_files]
+        return api.InvalidateAnswer(pages, still, files, freed)

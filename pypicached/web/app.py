@@ -1,0 +1,173 @@
+"""The public listener: from a raw target to a handler, and from an error to its answer.
+
+Dispatch is on the raw target, segment by segment, below aiohttp's own routing: that decodes paths,
+and costs a hit a third of its time. This is the only place that maps errors to answers, gives
+requests their ids, and writes the access log.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection
+
+from aiohttp import web
+
+from pypicached.errors import NotFoundError, PypicachedError, clean
+from pypicached.logs import event
+from pypicached.web.errors import Reply, build_reply, reply_of
+from pypicached.web.exchange import ClientGoneError, Exchange
+from pypicached.web.files import FileHandler
+from pypicached.web.lists import ListPages
+from pypicached.web.metrics import Metrics
+from pypicached.web.people import PeoplePages
+from pypicached.web.sending import cut_off
+from pypicached.web.simple import SimplePages, redirect
+from pypicached.web.sweep import Sweep
+
+logger = logging.getLogger(__name__)
+access_logger = logging.getLogger("pypicached.access")
+
+METHODS = ("GET", "HEAD")
+METHOD_HELP = (
+    "this cache is read only: use `pypicached invalidate` or `pypicached prune` on its host, "
+    "and upload to the index itself"
+)
+
+
+class PublicApp:
+    """The handler of every public request."""
+
+    def __init__(
+        self,
+        *,
+        pages: SimplePages,
+        lists: ListPages,
+        files: FileHandler,
+        people: PeoplePages,
+        metrics: Metrics,
+        indexes: Collection[str],
+        sweep: Sweep,
+        access_log: bool,
+    ) -> None:
+        self._pages = pages
+        self._lists = lists
+        self._files = files
+        self._metrics = metrics
+        self._indexes = frozenset(indexes)
+        self._access_log = access_log
+        self._sweep = sweep
+        self._boot = secrets.token_hex(3)
+        self._numbers = itertools.count(1)
+        # Set while stopping: every further answer asks its client to come back on a new connection.
+        self.draining = False
+        self.active = 0
+        self._single: dict[str, Callable[[Exchange], Awaitable[web.StreamResponse]]] = {
+            "": people.status,
+            "healthz": people.healthz,
+            "readyz": people.readyz,
+            "metrics": people.metrics,
+        }
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        began = time.perf_counter()
+        exchange = Exchange(request, f"{self._boot}-{next(self._numbers):x}", closing=self.draining)
+        self.active += 1
+        self._sweep.began(request)
+        try:
+            response = await self._answer(exchange)
+            if not response.prepared:
+                exchange.sign(response)
+            return response
+        finally:
+            self.active -= 1
+            self._sweep.ended(request)
+            seconds = time.perf_counter() - began
+            self._metrics.observe(exchange.kind, seconds)
+            if self._access_log:
+                self._log(exchange, seconds)
+
+    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+        request = exchange.request
+        try:
+            if request.method not in METHODS:
+                reply = Reply(405, METHOD_HELP, headers={"Allow": ", ".join(METHODS)})
+                return build_reply(reply, exchange.id)
+            return await self._dispatch(exchange)
+        except PypicachedError as error:
+            return self._refused(exchange, error)
+        except ClientGoneError:
+            cut_off(request)
+            return web.Response(status=499, reason="client gone")
+        except Exception as error:  # noqa: BLE001 - the last seam: logged, and told to the client
+            return self._failed(exchange, error)
+
+    def _refused(self, exchange: Exchange, error: PypicachedError) -> web.Response:
+        reply = reply_of(error)
+        if reply.status >= 500:
+            event(
+                logger,
+                logging.WARNING,
+                f"answered {reply.status}: {reply.text}",
+                request=exchange.id,
+                path=clean(exchange.path),
+            )
+        return build_reply(reply, exchange.id)
+
+    def _failed(self, exchange: Exchange, error: Exception) -> web.Response:
+        """An error of this host: told if nothing was sent yet, else never a short body as whole."""
+        if not isinstance(error, ConnectionError):
+            logger.error("request %s failed", exchange.id, exc_info=error)
+        if exchange.begun:
+            cut_off(exchange.request)
+        reply = Reply(500, "this host failed to answer; see the daemon's log")
+        return build_reply(reply, exchange.id)
+
+    async def _dispatch(self, exchange: Exchange) -> web.StreamResponse:
+        segments = exchange.path[1:].split("/")
+        first = segments[0]
+        if first == "simple":
+            return await self._simple(exchange, segments[1:], None)
+        if first == "files" and len(segments) > 3:
+            return await self._files.handle(exchange, segments[1], "/".join(segments[2:]))
+        if first == "index":
+            rest = "/".join(segments[1:])
+            return redirect(exchange, f"{exchange.up or './'}simple/{rest}", 301)
+        if first in self._indexes and segments[1:2] == ["simple"]:
+            return await self._simple(exchange, segments[2:], first)
+        if len(segments) == 1 and first in self._single:
+            return await self._single[first](exchange)
+        if first == "pypi" or segments[-1] == "json":
+            raise NotFoundError("only the Simple API is served here: see /simple/")
+        raise NotFoundError("there is nothing here; the index is at /simple/")
+
+    async def _simple(
+        self, exchange: Exchange, rest: list[str], index: str | None
+    ) -> web.StreamResponse:
+        match rest:
+            case []:
+                return redirect(exchange, "simple/", 301)
+            case [""]:
+                return await self._lists.handle(exchange, index)
+            case [name, ""]:
+                return await self._pages.page(exchange, name, index)
+            case [name]:
+                return self._pages.with_slash(exchange, name)
+            case [name, filename]:
+                return await self._pages.file(exchange, name, filename, index)
+        raise NotFoundError("there is nothing here; the index is at /simple/")
+
+    def _log(self, exchange: Exchange, seconds: float) -> None:
+        event(
+            access_logger,
+            logging.INFO,
+            f"{exchange.request.method} {clean(exchange.path)}",
+            request=exchange.id,
+            client=exchange.request.remote,
+            kind=exchange.kind,
+            result=exchange.result,
+            ms=round(seconds * 1000, 1),
+        )

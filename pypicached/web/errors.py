@@ -1,0 +1,52 @@
+"""The one table from error class to status, and how an error is told (PRODUCT.md section 6)."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from pypicached import errors
+
+# First match wins. pip obeys Retry-After five times in a row, so it is never more than 2.
+STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.NotFoundError, 404),
+    (errors.NotAcceptableError, 406),
+    (errors.UpstreamUnavailableError, 503),
+    (errors.UpstreamError, 502),
+    (errors.OfflineError, 503),
+    (errors.StoppingError, 503),
+    (errors.NoRoomError, 503),
+    (errors.LedgerError, 503),
+    (errors.PypicachedError, 500),
+)
+RETRY_AFTER_SECONDS = "1"
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer that is not what was asked for: status, reason phrase, words, headers."""
+
+    status: int
+    text: str
+    reason: str | None = None
+    headers: dict[str, str] = {}
+
+
+def reply_of(error: Exception) -> Reply:
+    """Return how an error is answered."""
+    status = next(code for kind, code in STATUSES if isinstance(error, kind))
+    text = str(error)
+    if status not in (502, 503):
+        return Reply(status, text)
+    # uv shows the reason phrase, pip only the status: both get our own words, never upstream's.
+    reason = errors.clean(text, 79).encode("ascii", "replace").decode()
+    return Reply(status, text, reason, {"Retry-After": RETRY_AFTER_SECONDS})
+
+
+def build_reply(reply: Reply, request_id: str) -> web.Response:
+    """Build the answer: plain text for people, with the id under which the log has it."""
+    return web.Response(
+        status=reply.status,
+        reason=reply.reason,
+        text=f"{reply.text}\n(request {request_id})\n",
+        headers={"Cache-Control": "no-store", **reply.headers},
+    )

@@ -1,0 +1,77 @@
+"""One request on its way: what handlers need to know of it, parsed once from the raw target.
+
+Paths are taken from the raw target: decoding would fold `%2B` and `%2e%2e` into something else.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from pypicached import __version__
+
+SERVER = f"pypicached/{__version__}"
+
+
+class Exchange:
+    """A request, its target, its id, and what is to be counted of it."""
+
+    __slots__ = (
+        "begun",
+        "closing",
+        "id",
+        "index",
+        "kind",
+        "path",
+        "query",
+        "request",
+        "result",
+        "up",
+    )
+
+    def __init__(self, request: web.BaseRequest, request_id: str, *, closing: bool = False) -> None:
+        self.request = request
+        self.id = request_id
+        # The daemon is stopping: the client should come back on another connection.
+        self.closing = closing
+        # The head of the answer has left: an error can only be told by breaking off.
+        self.begun = False
+        target = request.raw_path
+        if not target.startswith("/"):
+            # Absolute form (RFC 9112 §3.2.2), as sent to proxies: its authority is not our matter.
+            _, _, rest = target.partition("://")
+            target = "/" + rest.partition("/")[2]
+        self.path, _, self.query = target.partition("?")
+        # How many directories the target is below the root of this server, for relative links.
+        self.up = "../" * (self.path.count("/") - 1)
+        self.kind = "other"
+        self.index = ""
+        self.result = ""
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether only headers are wanted."""
+        return self.request.method == "HEAD"
+
+    def header(self, name: str) -> str | None:
+        """Return a request header."""
+        return self.request.headers.get(name)
+
+    def sign(self, response: web.StreamResponse) -> None:
+        """Put on what every answer carries."""
+        response.headers["X-Request-Id"] = self.id
+        response.headers["Server"] = SERVER
+        if self.closing:
+            response.force_close()
+
+    async def prepare(self, response: web.StreamResponse) -> None:
+        """Send the head of an answer whose body follows piece by piece."""
+        self.sign(response)
+        self.begun = True
+        try:
+            await response.prepare(self.request)
+        except ConnectionError as error:
+            raise ClientGoneError from error
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection, or has not read for too long."""

@@ -1,0 +1,254 @@
+"""Distribution files and sidecars: hits, joins and misses; ranges, HEAD, conditions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from pypicached.cache.download import Download
+from pypicached.cache.files import SIDECAR, Files, Miss
+from pypicached.cache.passthrough import PassThrough
+from pypicached.cache.stored_files import FileKey, Hit
+from pypicached.errors import (
+    BadNameError,
+    FileNotListedError,
+    NoRoomError,
+    PypicachedError,
+    UpstreamError,
+    UpstreamUnavailableError,
+)
+from pypicached.ledger import Result, Usage
+from pypicached.simple.urls import request_key
+from pypicached.web.exchange import Exchange
+from pypicached.web.ranges import UnsatisfiableError, matches, parse_range, range_applies
+from pypicached.web.sending import (
+    cut_off,
+    send_growing,
+    send_stored,
+    write,
+    write_growing,
+)
+
+YEAR_SECONDS = 365 * 86400
+# A path that names its content: a digest of at least 32 hex digits as one segment, or split as
+# PyPI splits it (`ab/cd/<60 digits>`); a name under it can never mean other bytes (rule 56).
+CONTENT_PATH = re.compile(r"/[0-9a-f]{32,128}/|/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28,124}/")
+CONTENT_TYPES = {"file": "application/octet-stream", "metadata": "text/plain; charset=utf-8"}
+
+
+class FileHandler:
+    """The handler of `/files/{index}/{host}/{path}`."""
+
+    def __init__(
+        self,
+        files: Files,
+        usage: Usage,
+        *,
+        private: Mapping[str, bool],
+        cold_deadlines: Mapping[str, float],
+    ) -> None:
+        self._files = files
+        self._usage = usage
+        self._private = private
+        self._cold_deadlines = cold_deadlines
+
+    async def handle(self, exchange: Exchange, index: str, tail: str) -> web.StreamResponse:
+        """Answer one file. Raises what `web.errors` has a status for."""
+        key = self._key(exchange, index, tail)
+        hit = self._files.stored.ready(key)
+        if hit is not None:
+            return await self._send_hit(exchange, key, hit)
+        try:
+            if exchange.bodiless:
+                return await self._head(exchange, key)
+            found = await self._files.open(key)
+            if isinstance(found, Hit):
+                return await self._send_hit(exchange, key, found)
+            return await self._send_miss(exchange, key, found)
+        except UpstreamError:
+            exchange.result = "errors"
+            self._usage.count(key.kind, key.index, "errors")
+            raise
+
+    def _key(self, exchange: Exchange, index: str, tail: str) -> FileKey:
+        path = request_key(tail)
+        if path is None:
+            raise BadNameError("that is no path that an index can publish")
+        if index not in self._private:
+            raise FileNotListedError("there is no index of that name")
+        sidecar = path.endswith(SIDECAR)
+        exchange.kind = "metadata" if sidecar else "file"
+        exchange.index = index
+        return FileKey(index, path.removesuffix(SIDECAR), "metadata" if sidecar else "file")
+
+    # ── hits ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _send_hit(self, exchange: Exchange, key: FileKey, hit: Hit) -> web.StreamResponse:
+        file = hit.file
+        try:
+            headers = self._headers(key, f'"{file.sha256}"', "pypicached; hit")
+            answer = conditional(exchange, headers, file.size_bytes)
+            sent = 0 if exchange.bodiless or answer.status in (304, 416) else answer.length
+            self._count(exchange, key, "hits", file.project, sent)
+            self._usage.touch_file(key.index, key.path, key.kind, file.sha256)
+            if hit.body is not None:
+                body = hit.body[answer.start : answer.stop] if sent else b""
+                return web.Response(status=answer.status, headers=headers, body=body)
+            response = web.StreamResponse(status=answer.status, headers=headers)
+            await exchange.prepare(response)
+            if sent:
+                with self._files.in_use(file.sha256):
+                    await send_stored(exchange.request, hit.fd, answer.start, answer.stop)
+            return response
+        finally:
+            if hit.fd >= 0:
+                os.close(hit.fd)
+
+    def _headers(self, key: FileKey, etag: str | None, cache_status: str) -> CIMultiDict[str]:
+        scope = "private" if self._private[key.index] else "public"
+        lasting = CONTENT_PATH.search(key.path) and key.kind == "file"
+        age = f"max-age={YEAR_SECONDS}, immutable" if lasting else "max-age=600"
+        headers = CIMultiDict(
+            {
+                "Content-Type": CONTENT_TYPES[key.kind],
+                "Accept-Ranges": "bytes",
+                "Cache-Control": f"{scope}, {age}",
+                "Cache-Status": cache_status,
+            }
+        )
+        if etag is not None:
+            headers["ETag"] = etag
+        return headers
+
+    def _count(
+        self, exchange: Exchange, key: FileKey, result: Result, project: str, octets: int
+    ) -> None:
+        exchange.result = result
+        self._usage.count(key.kind, key.index, result, project, octets)
+
+    # ── misses ───────────────────────────────────────────────────────────────────────────────
+
+    async def _head(self, exchange: Exchange, key: FileKey) -> web.StreamResponse:
+        """Answer HEAD without downloading anything (rule 55)."""
+        hit = await self._files.stored.get(key)
+        if hit is not None:
+            return await self._send_hit(exchange, key, hit)
+        project, length, sha256 = await self._files.describe_length(key)
+        headers = self._headers(key, f'"{sha256}"' if sha256 else None, "pypicached; fwd=miss")
+        if length is not None:
+            headers["Content-Length"] = str(length)
+        self._count(exchange, key, "misses", project, 0)
+        return web.Response(headers=headers)
+
+    async def _send_miss(self, exchange: Exchange, key: FileKey, miss: Miss) -> web.StreamResponse:
+        download = miss.download
+        try:
+            await self._first_byte(key, download)
+            result: Result = "misses" if miss.leading else "joins"
+            self._count(exchange, key, result, miss.project, 0 if miss.leading else 1)
+            status = f"pypicached; fwd=miss; {'stored' if miss.leading else 'collapsed'}"
+            sha256 = download.source.expected.hashes.get("sha256")
+            headers = self._headers(key, f'"{sha256}"' if sha256 else None, status)
+            return await self._stream(exchange, download, headers)
+        except NoRoomError:
+            self._count(exchange, key, "misses", miss.project, 0)
+            return await self._send_through(exchange, key, self._files.pass_through(download))
+        finally:
+            download.detach()
+
+    async def _first_byte(self, key: FileKey, download: Download) -> None:
+        """Wait for the first byte that may leave; a failure before it is a proper answer."""
+        try:
+            async with asyncio.timeout(self._cold_deadlines[key.index]):
+                await download.wait_beyond(0)
+        except TimeoutError as error:
+            raise UpstreamUnavailableError(
+                key.index, "no first byte of the file in time; still asking"
+            ) from error
+
+    async def _stream(
+        self, exchange: Exchange, download: Download, headers: CIMultiDict[str]
+    ) -> web.StreamResponse:
+        request = exchange.request
+        if download.length is None:
+            headers.popall("Accept-Ranges", None)
+            response = web.StreamResponse(headers=headers)
+            if request.version >= (1, 1):
+                response.enable_chunked_encoding()
+            send = write_growing(response, download)
+        else:
+            answer = conditional(exchange, headers, download.length)
+            response = web.StreamResponse(status=answer.status, headers=headers)
+            stop = answer.start if answer.status in (304, 416) else answer.stop
+            send = send_growing(request, download, answer.start, stop)
+        await exchange.prepare(response)
+        try:
+            await send
+        except (PypicachedError, OSError):
+            cut_off(request)  # said in the log by the download's owner
+        return response
+
+    async def _send_through(
+        self, exchange: Exchange, key: FileKey, through: PassThrough
+    ) -> web.StreamResponse:
+        """Stream a file that cannot be kept."""
+        async with through.open() as chunks:
+            headers = self._headers(key, None, 'pypicached; fwd=miss; detail="no room to store"')
+            response = web.StreamResponse(headers=headers)
+            first = await anext(chunks, b"")
+            if through.length is not None:
+                headers["Content-Length"] = str(through.length)
+                response.headers["Content-Length"] = str(through.length)
+            elif exchange.request.version >= (1, 1):
+                response.enable_chunked_encoding()
+            await exchange.prepare(response)
+            try:
+                await write(response, first)
+                async for chunk in chunks:
+                    await write(response, chunk)
+            except PypicachedError:
+                cut_off(exchange.request)
+        return response
+
+
+class Part:
+    """Which bytes a conditional or range request gets, and under which status."""
+
+    __slots__ = ("start", "status", "stop")
+
+    def __init__(self, status: int, start: int, stop: int) -> None:
+        self.status = status
+        self.start = start
+        self.stop = stop
+
+    @property
+    def length(self) -> int:
+        """How many bytes."""
+        return self.stop - self.start
+
+
+def conditional(exchange: Exchange, headers: CIMultiDict[str], length: int) -> Part:
+    """Decide on If-None-Match, If-Range and Range; complete the headers accordingly."""
+    etag = headers.get("ETag")
+    if matches(exchange.header("If-None-Match"), etag):
+        headers.popall("Content-Type", None)
+        return Part(304, 0, 0)
+    wanted = None
+    if range_applies(exchange.header("If-Range"), etag) and not exchange.bodiless:
+        try:
+            wanted = parse_range(exchange.header("Range"), length)
+        except UnsatisfiableError:
+            headers["Content-Range"] = f"bytes */{length}"
+            headers["Content-Length"] = "0"
+            return Part(416, 0, 0)
+    start, stop = wanted or (0, length)
+    headers["Content-Length"] = str(stop - start)
+    if wanted is None:
+        return Part(200, start, stop)
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{length}"
+    return Part(206, start, stop)

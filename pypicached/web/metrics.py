@@ -1,0 +1,89 @@
+"""`/metrics`: what Prometheus reads. Counters are taken from where they are kept, at each scrape.
+
+Only the latency histogram is observed here; nothing else costs a request anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from pypicached.cache.blobs import Blobs
+from pypicached.cache.files import Files
+from pypicached.cache.observe import Observations
+from pypicached.ledger import Usage
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """One registry of our own, so that nothing of this process leaks in."""
+
+    def __init__(
+        self, usage: Usage, blobs: Blobs, files: Files, observations: Observations
+    ) -> None:
+        self._usage = usage
+        self._blobs = blobs
+        self._files = files
+        self._observations = observations
+        self._registry = CollectorRegistry()
+        self._latency = Histogram(
+            "pypicached_request_seconds",
+            "Time until an answer's head was ready, by kind.",
+            ["kind"],
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self._children = {
+            kind: self._latency.labels(kind) for kind in ("page", "file", "metadata", "other")
+        }
+        self._registry.register(self)
+
+    def observe(self, kind: str, seconds: float) -> None:
+        """One request was answered."""
+        self._children[kind].observe(seconds)
+
+    def text(self) -> bytes:
+        """Return everything in the text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counters that are kept elsewhere (the collector protocol of the client)."""
+        requests = CounterMetricFamily(
+            "pypicached_requests", "Answered requests.", labels=["kind", "result"]
+        )
+        for labels, value in sorted(self._usage.requests.items()):
+            requests.add_metric(labels, value)
+        yield requests
+        octets = CounterMetricFamily(
+            "pypicached_bytes", "Body bytes, from the cache or from upstream.", labels=["source"]
+        )
+        for source in ("cache", "upstream"):
+            octets.add_metric([source], self._usage.octets[source])
+        yield octets
+        upstream = CounterMetricFamily(
+            "pypicached_upstream_requests", "Requests to upstreams.", labels=["index", "outcome"]
+        )
+        for labels, value in sorted(self._usage.upstream.items()):
+            upstream.add_metric(labels, value)
+        yield upstream
+        yield CounterMetricFamily(
+            "pypicached_verification_failures",
+            "Files from upstream that did not match their length or digest.",
+            value=self._observations.verification_failures,
+        )
+        yield CounterMetricFamily(
+            "pypicached_passed_through",
+            "Files that were streamed through because they could not be kept.",
+            value=self._observations.passed_through,
+        )
+        yield GaugeMetricFamily(
+            "pypicached_cache_bytes", "Disk used by the cache.", value=self._blobs.budget.used_bytes
+        )
+        yield GaugeMetricFamily(
+            "pypicached_downloads", "Downloads that run now.", value=len(self._files.downloads)
+        )

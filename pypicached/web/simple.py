@@ -1,0 +1,155 @@
+"""Project pages and project lists: negotiation, conditions, freshness headers.
+
+A hit in memory is answered with ready bytes and one copied set of headers: no SQL, no JSON, no
+compression, no thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from pypicached.cache.catalog import Catalog
+from pypicached.cache.pages import HIT, Answer
+from pypicached.cache.renderings import VARY, Rendering, Variant, decode_page
+from pypicached.errors import (
+    BadNameError,
+    FileNotListedError,
+    NotAcceptableError,
+    UpstreamError,
+)
+from pypicached.ledger import Usage
+from pypicached.simple.model import ProjectFile
+from pypicached.simple.names import is_valid, normalize
+from pypicached.simple.negotiate import Format, choose_coding, choose_format
+from pypicached.simple.urls import link_path
+from pypicached.web.exchange import Exchange
+from pypicached.web.ranges import matches
+
+MAX_MEMO = 1000
+FORMATS = ", ".join(format_.value for format_ in Format)
+
+
+class SimplePages:
+    """Handlers of `/simple/{project}/` and `/{index}/simple/{project}/`."""
+
+    def __init__(
+        self, catalog: Catalog, usage: Usage, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._catalog = catalog
+        self._usage = usage
+        self._now = now
+        # Clients send a handful of header pairs; each is understood once.
+        self._negotiated: dict[tuple[str | None, str | None, str], tuple[Format, str]] = {}
+
+    def negotiate(self, exchange: Exchange) -> tuple[Format, str]:
+        """Return format and coding of the answer; NotAcceptableError if there is none."""
+        key = (exchange.header("Accept"), exchange.header("Accept-Encoding"), exchange.query)
+        found = self._negotiated.get(key)
+        if found is None:
+            wanted = parse_qs(exchange.query, max_num_fields=20).get("format")
+            format_ = choose_format(key[0], wanted[0] if wanted else None)
+            coding = choose_coding(key[1])
+            if format_ is None or coding is None:
+                raise NotAcceptableError(f"this index can answer with: {FORMATS}")
+            if len(self._negotiated) >= MAX_MEMO:
+                self._negotiated.clear()
+            found = self._negotiated[key] = (format_, coding)
+        return found
+
+    async def page(self, exchange: Exchange, raw_name: str, index: str | None) -> web.Response:
+        """Answer a project page. `raw_name` is the path segment as it came."""
+        exchange.kind = "page"
+        project = checked_name(raw_name)
+        if project != raw_name:
+            return redirect(exchange, f"../{project}/", 301)
+        format_, coding = self.negotiate(exchange)
+        page = self._catalog.ready(project, index)
+        forced = "no-cache" in (exchange.header("Cache-Control") or "")
+        if page is not None and page.row.state == "present" and not forced:
+            answer = Answer(page, "hits", HIT)
+        else:
+            answer = await self._ask(exchange, project, index, no_cache=forced)
+        owner = answer.page.row.index
+        variant = Variant(format_, coding, f"{exchange.up}files/{owner}/")
+        rendering = answer.page.renderings.get(variant)
+        if rendering is None:
+            rendering = await self._catalog.pages[owner].render(answer.page, variant)
+        return self._respond(exchange, answer, rendering)
+
+    def with_slash(self, exchange: Exchange, raw_name: str) -> web.Response:
+        """Redirect `/simple/{project}` to its page, normalized at once."""
+        return redirect(exchange, f"{checked_name(raw_name)}/", 301)
+
+    async def _ask(
+        self, exchange: Exchange, project: str, index: str | None, *, no_cache: bool
+    ) -> Answer:
+        try:
+            return await self._catalog.page(project, index, no_cache=no_cache)
+        except UpstreamError as error:
+            self._usage.count("page", error.index, "errors")
+            exchange.index, exchange.result = error.index, "errors"
+            raise
+
+    def _respond(self, exchange: Exchange, answer: Answer, rendering: Rendering) -> web.Response:
+        row = answer.page.row
+        exchange.index, exchange.result = row.index, answer.result
+        headers = rendering.headers.copy()
+        headers["Age"] = str(max(0, int(self._now() - row.checked_at)))
+        headers["Cache-Status"] = answer.cache_status
+        unchanged = matches(exchange.header("If-None-Match"), rendering.etag)
+        sent = 0 if unchanged or exchange.bodiless else len(rendering.body)
+        from_cache = 0 if answer.result == "misses" else sent
+        self._usage.count("page", row.index, answer.result, row.project, from_cache)
+        self._usage.touch_page(row.index, row.project)
+        if unchanged:
+            return not_modified(headers)
+        return web.Response(body=rendering.body, headers=headers)
+
+    async def file(
+        self, exchange: Exchange, raw_name: str, filename: str, index: str | None
+    ) -> web.Response:
+        """Redirect `/simple/{project}/{filename}` to the file of that name (proxpi's URLs)."""
+        exchange.kind = "page"
+        project = checked_name(raw_name)
+        answer = await self._ask(exchange, project, index, no_cache=False)
+        sidecar = filename.endswith(".metadata")
+        wanted = filename.removesuffix(".metadata")
+        for file in decoded_files(answer):
+            if file.filename == wanted:
+                link = f"{exchange.up}files/{answer.page.row.index}/{link_path(file.url)}"
+                return redirect(exchange, link + (".metadata" if sidecar else ""), 302)
+        raise FileNotListedError("the project's page lists no file of that name")
+
+
+def decoded_files(answer: Answer) -> list[ProjectFile]:
+    """Return the entries of a page that is listed (nothing of a quarantined one is)."""
+    assert answer.page.row.body is not None
+    page = decode_page(answer.page.row.body)
+    return [] if page.status == "quarantined" else page.files
+
+
+def checked_name(raw_name: str) -> str:
+    """Return the normalized project name; BadNameError outside the grammar (rule 4)."""
+    if not is_valid(raw_name):
+        raise BadNameError("that is no project name")
+    return normalize(raw_name)
+
+
+def redirect(exchange: Exchange, location: str, status: int) -> web.Response:
+    """Build a relative redirect that keeps the query (rules 2, 3)."""
+    query = f"?{exchange.query}" if exchange.query else ""
+    headers = {"Location": location + query, "Cache-Control": "public, max-age=600"}
+    return web.Response(status=status, headers=headers)
+
+
+def not_modified(headers: CIMultiDict[str]) -> web.Response:
+    """Build a 304 with the headers that a 200 would have had (RFC 9110 §15.4.5)."""
+    for name in ("Content-Length", "Content-Type", "Content-Encoding"):
+        headers.pop(name, None)
+    headers["Vary"] = VARY
+    return web.Response(status=304, headers=headers)
