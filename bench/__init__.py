@@ -1,0 +1,1 @@
+"""Benchmarks: ratios between programs in the same run, never absolute promises."""
