@@ -1,0 +1,1 @@
+"""The commands of `pypicached`: each is one call and its printing."""

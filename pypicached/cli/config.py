@@ -1,0 +1,97 @@
+"""`pypicached config`: what the settings are and where each came from, and what is wrong with them.
+
+Reads what the daemon would read, without asking it. Secrets are asterisks here too.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pypicached.errors import SettingsError
+
+if TYPE_CHECKING:
+    # At run time only inside the functions: `pypicached --help` does without them.
+    from pypicached.settings import Loaded
+
+app = typer.Typer(no_args_is_help=True, help="Show or check the configuration.")
+
+File = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FILE]", help="The configuration file, instead of the one in use."),
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="The same, as `serve` takes it.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+_WRONG_CONFIGURATION = 2
+
+
+@app.command()
+def show(file: File = None, config: Config = None, as_json: Json = False) -> None:
+    """Print the effective settings, each with where it came from."""
+    from pypicached.settings import rows, spell_toml
+
+    try:
+        loaded = _load(file, config)
+    except SettingsError as error:
+        _print_problems(error)
+        raise typer.Exit(_WRONG_CONFIGURATION) from None
+    _print_warnings(loaded)
+    found = rows(loaded)
+    if as_json:
+        typer.echo(json.dumps({r.key: {"value": r.value, "source": r.source} for r in found}))
+        return
+    read = loaded.path or "no configuration file"
+    typer.echo(f"# {read}\n{spell_toml(found)}", nl=False)
+
+
+@app.command()
+def check(file: File = None, config: Config = None, as_json: Json = False) -> None:
+    """Tell every problem of the configuration at once; exit code 2 if there is any."""
+    try:
+        loaded = _load(file, config)
+    except SettingsError as error:
+        if as_json:
+            typer.echo(json.dumps({"problems": _documents(error)}))
+        else:
+            _print_problems(error)
+        raise typer.Exit(_WRONG_CONFIGURATION) from None
+    _print_warnings(loaded)
+    if as_json:
+        typer.echo(json.dumps({"problems": []}))
+    else:
+        typer.echo(f"{loaded.path or 'No configuration file; the defaults'}: no problem")
+
+
+def _load(file: Path | None, config: Path | None) -> Loaded:
+    import os
+
+    from pypicached.settings import load
+
+    if file is not None and config is not None:
+        raise typer.BadParameter("give the file once: as FILE or with --config")
+    return load(file or config, os.environ)
+
+
+def _documents(error: SettingsError) -> list[dict[str, str]]:
+    return [
+        {"key": key, "message": message, "suggestion": suggestion}
+        for key, message, suggestion in error.problems
+    ]
+
+
+def _print_problems(error: SettingsError) -> None:
+    from pypicached.settings import describe
+
+    for problem in error.problems:
+        typer.echo(describe(problem), err=True)
+
+
+def _print_warnings(loaded: Loaded) -> None:
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)

@@ -1,0 +1,49 @@
+"""Options that several commands share, and the client they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pypicached.control.client import ControlClient
+
+SocketOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--socket",
+        metavar="PATH",
+        help="The daemon's control socket. Default: PYPICACHED_SOCKET, else your own daemon's, "
+        "else the system's.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document.")]
+
+
+def connect(socket: Path | None, read_seconds: float = 30.0) -> ControlClient:
+    """Return a client that asks at `socket`, or wherever the caller's daemon is to be found."""
+    import os
+
+    from pypicached.control.client import ControlClient
+    from pypicached.settings import default_sockets
+
+    sockets = [socket] if socket else default_sockets(os.environ)
+    return ControlClient(sockets, read_seconds=read_seconds)
+
+
+def normalized(projects: list[str]) -> list[str]:
+    """Return the names as indexes spell them (PEP 503); wrong usage for what is no name."""
+    from packaging.utils import InvalidName, canonicalize_name
+
+    from pypicached.errors import ControlError, clean
+
+    names = []
+    for project in projects:
+        try:
+            names.append(str(canonicalize_name(project, validate=True)))
+        except InvalidName:
+            reason = f"{clean(project)} is no project name: letters, digits and -_. between them"
+            raise ControlError(reason, exit_code=2) from None
+    return names

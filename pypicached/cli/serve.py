@@ -1,0 +1,71 @@
+"""`pypicached serve`: runs the daemon in the foreground. The only command that imports it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+logger = logging.getLogger(__name__)
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file.", metavar="FILE", show_default=False)
+    ] = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(help="HOST:PORT or unix:/path; may be repeated.", show_default=False),
+    ] = None,
+    index_url: Annotated[
+        str | None, typer.Option(help="The one index to cache.", metavar="URL", show_default=False)
+    ] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Where files are kept.", metavar="DIR", show_default=False)
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option(help='Disk budget: "50GiB", "40%", "unlimited".', show_default=False),
+    ] = None,
+) -> None:
+    """Run the daemon in the foreground."""
+    import asyncio
+
+    from pypicached import logs
+    from pypicached.daemon import Daemon
+    from pypicached.settings import load
+
+    overrides: dict[str, object] = {
+        "server.listen": listen,
+        "index_url": index_url,
+        "cache.directory": cache_dir,
+        "cache.max_size": max_size,
+    }
+    loaded = load(config, os.environ, overrides)
+    server = loaded.settings.server
+    logs.configure(server.log_format, server.log_level, sys.stderr)
+    for warning in loaded.warnings:
+        logs.event(logger, logging.WARNING, warning)
+
+    async def run() -> None:
+        await Daemon(loaded.settings, list(loaded.warnings), on_ready=tell_clients).run()
+
+    asyncio.run(run())
+
+
+def tell_clients(listeners: list[str]) -> None:
+    """Print how to use the daemon, for the person who has just started it by hand."""
+    if "NOTIFY_SOCKET" in os.environ or not listeners[0].startswith("http"):
+        return
+    index = f"{listeners[0]}/simple/"
+    typer.echo(
+        f"Ready. Point a client at {index} (Ctrl-C stops):\n"
+        f"  pip install --index-url {index} PROJECT\n"
+        f"  uv pip install --index-url {index} PROJECT\n"
+        "For good: pypicached client pip (or uv, poetry, pdm, pipenv, docker, gitlab-runner, env)."
+    )
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""The control socket: what commands and daemon say to each other."""

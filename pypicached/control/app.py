@@ -1,0 +1,233 @@
+"""Handlers of the control socket: typed messages in, one call to `Operations`, messages out.
+
+It decides nothing about the cache and knows nothing of how the socket came to be. Rights are
+checked before a handler runs, from the kernel's word about the caller (`rights`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from pypicached.control.rights import Rights, own_rights, peer_uid
+from pypicached.errors import NotFoundError, PypicachedError, clean
+from pypicached.messages import (
+    ErrorAnswer,
+    InvalidateRequest,
+    Progress,
+    PruneAnswer,
+    PruneLine,
+    PruneRequest,
+)
+
+if TYPE_CHECKING:
+    from pypicached.operations import Operations
+
+_log = logging.getLogger(__name__)
+_Request = TypeVar("_Request", bound=msgspec.Struct)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_SORTS: Final = ("size", "used", "hits")
+_DAY_SECONDS: Final = 86_400.0
+# Enough for a screen or a report; more would be the whole ledger in one answer.
+_MAX_TOP: Final = 1000
+_INTERNAL: Final = "something went wrong inside the daemon; its log has the details"
+
+
+class _UsageError(Exception):
+    """The message is well-formed HTTP but asks for nothing sensible: 400."""
+
+
+def build_app(operations: Operations, *, readers_gid: int | None) -> web.Application:
+    """Return the application for the control socket.
+
+    `readers_gid` is the group whose members may read and invalidate; None: nobody but root and
+    the daemon's own user may do anything.
+    """
+    rights = own_rights(readers_gid)
+
+    # aiohttp calls it with these two; the closure keeps the rights out of the handlers' reach.
+    @web.middleware
+    async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        return await _guarded(request, handler, rights)
+
+    app = web.Application(middlewares=[guard])
+    handlers = _Handlers(operations)
+    app.add_routes(
+        [
+            web.get("/status", handlers.status),
+            web.get("/stats", handlers.stats),
+            web.get("/list", handlers.list_projects),
+            web.get("/list/{project}", handlers.list_files),
+            web.post("/prune", handlers.prune),
+            web.post("/invalidate", handlers.invalidate),
+        ]
+    )
+    return app
+
+
+class _Handlers:
+    """One method per row of the table in `api`; stateless beside its operations."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    async def status(self, _: web.Request) -> web.Response:
+        return _json(await self._operations.status())
+
+    async def stats(self, request: web.Request) -> web.Response:
+        since_seconds = _number(request, "since_seconds", _DAY_SECONDS)
+        top = int(_number(request, "top", 10))
+        if top > _MAX_TOP:
+            raise _UsageError(f"top is at most {_MAX_TOP}")
+        return _json(await self._operations.stats(since_seconds, top))
+
+    async def list_projects(self, request: web.Request) -> web.Response:
+        return _json(await self._operations.list_projects(_sort(request)))
+
+    async def list_files(self, request: web.Request) -> web.Response:
+        project = request.match_info["project"]
+        return _json(await self._operations.list_files(project, _sort(request)))
+
+    async def invalidate(self, request: web.Request) -> web.Response:
+        message = await _message(request, InvalidateRequest)
+        _check_invalidate(message)
+        _log_change(request, "invalidate", message)
+        return _json(await self._operations.invalidate(message))
+
+    async def prune(self, request: web.Request) -> web.StreamResponse:
+        message = await _message(request, PruneRequest)
+        _check_prune(message)
+        _log_change(request, "prune", message)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        # An async generator by contract: closed whatever happens, so that a caller who leaves ends
+        # the work at its next step.
+        work = self._operations.prune(message)
+        async with contextlib.aclosing(work) as steps:
+            try:
+                async for step in steps:
+                    if not response.prepared:
+                        await response.prepare(request)
+                    await response.write(_prune_line(step))
+            except ConnectionError:
+                _log.info("prune: the caller went away; stopped")
+                raise
+            except Exception as error:
+                # Before the first line the guard can still give it a status of its own.
+                if not response.prepared:
+                    raise
+                _, sentence = _explain(error)
+                await response.write(_encode_line(PruneLine(error=sentence)))
+        if not response.prepared:
+            raise RuntimeError("prune ended without an answer")
+        await response.write_eof()
+        return response
+
+
+async def _guarded(request: web.Request, handler: _Handler, rights: Rights) -> web.StreamResponse:
+    try:
+        refusal = rights.refusal(_uid(request), request.method, request.path)
+        if refusal is not None:
+            _log.warning("uid %d refused: %s", _uid(request), refusal)
+            return _error(403, refusal)
+        return await handler(request)
+    except web.HTTPException as answer:
+        reason = f"this daemon knows no {clean(request.method)} {clean(request.path)}"
+        return _error(answer.status, reason if answer.status in (404, 405) else answer.reason)
+    except (ConnectionError, asyncio.CancelledError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost edge: logged and told
+        return _error(*_explain(error))
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """Return the status and the sentence for an error; what nobody meant is logged in full."""
+    match error:
+        case _UsageError():
+            return 400, str(error)
+        case NotFoundError():
+            return 404, str(error)
+        case PypicachedError():
+            _log.warning("control: %s", error)
+            return 500, str(error)
+        case _:
+            _log.error("control: unexpected error", exc_info=error)
+            return 500, _INTERNAL
+
+
+def _uid(request: web.Request) -> int:
+    connection = request.get_extra_info("socket")
+    if connection is None:
+        raise ConnectionResetError("the caller is gone")
+    return peer_uid(connection)
+
+
+def _log_change(request: web.Request, command: str, message: msgspec.Struct) -> None:
+    asked = clean(msgspec.json.encode(message).decode(), limit=500)
+    _log.info("uid %d: %s %s", _uid(request), command, asked)
+
+
+async def _message(request: web.Request, kind: type[_Request]) -> _Request:
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _UsageError(f"not a {kind.__name__}: {clean(str(error))}") from error
+
+
+def _check_prune(message: PruneRequest) -> None:
+    if (message.days is None) == (message.to_size_bytes is None):
+        raise _UsageError("give exactly one of days and to_size_bytes")
+    amount = message.days if message.days is not None else message.to_size_bytes
+    if amount is None or amount < 0 or not math.isfinite(amount):
+        raise _UsageError("days and to_size_bytes are at least 0")
+
+
+def _check_invalidate(message: InvalidateRequest) -> None:
+    asked = (bool(message.projects), message.project_list, message.everything)
+    if sum(asked) != 1:
+        raise _UsageError("give exactly one of projects, project_list and everything")
+    if message.project_list and message.files:
+        raise _UsageError("the project list has no files; leave --files off")
+
+
+def _sort(request: web.Request) -> str:
+    sort = request.query.get("sort", "size")
+    if sort not in _SORTS:
+        raise _UsageError(f"sort is one of {', '.join(_SORTS)}")
+    return sort
+
+
+def _number(request: web.Request, name: str, default: float) -> float:
+    try:
+        value = float(request.query.get(name, default))
+    except ValueError as error:
+        raise _UsageError(f"{name} is not a number") from error
+    if not math.isfinite(value) or value < 0:
+        raise _UsageError(f"{name} is at least 0")
+    return value
+
+
+def _prune_line(step: Progress | PruneAnswer) -> bytes:
+    if isinstance(step, Progress):
+        return _encode_line(PruneLine(progress=step))
+    return _encode_line(PruneLine(result=step))
+
+
+def _encode_line(line: PruneLine) -> bytes:
+    return msgspec.json.encode(line) + b"\n"
+
+
+def _json(answer: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+
+def _error(status: int, sentence: str) -> web.Response:
+    body = msgspec.json.encode(ErrorAnswer(sentence))
+    return web.Response(status=status, body=body, content_type="application/json")

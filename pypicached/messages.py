@@ -1,0 +1,202 @@
+"""Typed messages of the control socket; both ends speak only these.
+
+They are also what `--json` prints (PRODUCT.md section 3): keys may be added, none renamed. Moments
+are ISO 8601 in UTC as strings. Every answer is one JSON document, but for `POST /prune`, which
+answers NDJSON: `Progress` lines and then one `PruneAnswer` line (`{"progress": …}`, `{"result": …}`
+or `{"error": "…"}`).
+
+| request | answer |
+|---|---|
+| `GET /status` | `Status` |
+| `GET /stats?since_seconds=86400&top=10` | `Stats` |
+| `GET /list?sort=size\\|used\\|hits` | `list[ProjectRow]` |
+| `GET /list/{project}?sort=…` | `list[FileRow]`, 404 if nothing of it is cached |
+| `POST /prune` with `PruneRequest` | NDJSON of `PruneLine` |
+| `POST /invalidate` with `InvalidateRequest` | `InvalidateAnswer` |
+
+Errors are `{"error": "one sentence"}` with 400 (wrong usage), 403 (not allowed) or 404.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ErrorAnswer(msgspec.Struct):
+    """What went wrong, in one sentence."""
+
+    error: str
+
+
+class IndexStatus(msgspec.Struct):
+    """One upstream; `url` never carries a credential. `state`: ok, slow, failing or unused."""
+
+    name: str
+    url: str
+    state: str
+    since: str | None = None
+    last_error: str | None = None
+
+
+class DiskStatus(msgspec.Struct):
+    """Bytes, in disk blocks; `limit_bytes` is None where max_size is "unlimited"."""
+
+    used_bytes: int
+    limit_bytes: int | None
+    free_bytes: int
+    directory: str = ""
+    files: int = 0
+    pages: int = 0
+    ledger_bytes: int = 0
+
+
+class DownloadStatus(msgspec.Struct):
+    """One running download; `size_bytes` is None while unknown."""
+
+    filename: str
+    written_bytes: int
+    size_bytes: int | None
+    readers: int
+
+
+class Failure(msgspec.Struct):
+    """One of the last failures, for `status`."""
+
+    at: str
+    what: str
+    reason: str
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """`pypicached status`."""
+
+    version: str
+    uptime_seconds: float
+    offline: bool = False
+    listeners: list[str]
+    indexes: list[IndexStatus]
+    disk: DiskStatus
+    hit_rate_24h: float | None
+    downloads: list[DownloadStatus]
+    problems: list[str]
+    failures: list[Failure] = []
+    pid: int = 0
+
+
+class KindStats(msgspec.Struct):
+    """Counters of one kind (`page`, `file`, `metadata`) or one index over the asked period."""
+
+    requests: int = 0
+    hits: int = 0
+    joins: int = 0
+    misses: int = 0
+    revalidated: int = 0
+    stale: int = 0
+    errors: int = 0
+    bytes_from_cache: int = 0
+    bytes_from_upstream: int = 0
+    # Requests that we sent to upstreams; 0 means "served without asking anybody".
+    upstream_requests: int = 0
+
+
+class TopProject(msgspec.Struct):
+    """One of the most used projects."""
+
+    project: str
+    requests: int
+    bytes: int
+
+
+class Stats(msgspec.Struct):
+    """`pypicached stats`; `since` is the start of the period."""
+
+    since: str
+    kinds: dict[str, KindStats]
+    indexes: dict[str, KindStats]
+    top: list[TopProject]
+
+
+class ProjectRow(msgspec.Struct):
+    """`pypicached list`: one project with what is cached of it."""
+
+    project: str
+    files: int
+    size_bytes: int
+    last_used_at: str
+    hits: int
+
+
+class FileRow(msgspec.Struct):
+    """`pypicached list PROJECT`: one cached file."""
+
+    filename: str
+    index: str
+    size_bytes: int
+    sha256: str
+    first_cached_at: str
+    last_used_at: str
+    hits: int
+    pinned: bool = False
+    verified: bool = True
+
+
+class PruneRequest(msgspec.Struct, kw_only=True):
+    """Exactly one of `days` and `to_size_bytes`; `projects` limits it to these (normalized)."""
+
+    days: float | None = None
+    to_size_bytes: int | None = None
+    projects: list[str] = []
+    dry_run: bool = False
+
+
+class PrunedFile(msgspec.Struct):
+    """One file that goes, or would go."""
+
+    project: str
+    filename: str
+    size_bytes: int
+    last_used_at: str
+
+
+class PruneAnswer(msgspec.Struct):
+    """`pypicached prune`: `bytes` is what is freed on disk (blocks); `pages` counts pages."""
+
+    dry_run: bool
+    files: list[PrunedFile]
+    pages: int
+    bytes: int
+
+
+class Progress(msgspec.Struct):
+    """How far long work is; `total` is None while unknown."""
+
+    done: int
+    total: int | None
+    text: str = ""
+
+
+class PruneLine(msgspec.Struct, omit_defaults=True):
+    """One line of the NDJSON answer to `POST /prune`; exactly one member is set."""
+
+    progress: Progress | None = None
+    result: PruneAnswer | None = None
+    error: str | None = None
+
+
+class InvalidateRequest(msgspec.Struct, kw_only=True):
+    """Exactly one of `projects`, `project_list` and `everything`; `index`: of that one only."""
+
+    projects: list[str] = []
+    project_list: bool = False
+    everything: bool = False
+    index: str | None = None
+    files: bool = False
+
+
+class InvalidateAnswer(msgspec.Struct):
+    """How many pages will be asked anew, which projects had none, and what `--files` removed."""
+
+    pages: int
+    unknown: list[str]
+    files: int = 0
+    bytes: int = 0

@@ -1,0 +1,286 @@
+"""The commands against a fake daemon: what they ask, what they print, how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from pypicached import __version__
+from pypicached.cli.app import app
+from pypicached.messages import InvalidateRequest, ProjectRow, PruneRequest, Stats, Status
+from pypicached.errors import LedgerError
+from tests.control.daemon import STATUS, USED_AT, FakeOperations
+
+
+def _run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_version() -> None:
+    """`--version` is one line."""
+    assert _run("--version").stdout == f"pypicached {__version__}\n"
+
+
+def test_help__groups() -> None:
+    """The help shows every command under its group."""
+    text = _run("--help").stdout
+    places = [text.index(f" {panel} ") for panel in ("Run", "Look", "Change", "Set up")]
+    assert places == sorted(places)
+    for command in ("serve", "status", "stats", "list", "prune", "invalidate", "config", "client"):
+        assert f"│ {command} " in text
+
+
+@pytest.mark.parametrize("command", ["status", "stats", "list", "prune", "invalidate", "client"])
+def test_help__socket(command: str) -> None:
+    """Every command that talks to the daemon can be told its socket."""
+    result = _run(command, "--help")
+    assert (result.exit_code, "--socket" in result.stdout) == (0, True)
+
+
+def test_status__lines(control_socket: Path) -> None:
+    """In a pipe: one fact per line, moments as they are."""
+    lines = _run("status", "--socket", control_socket).stdout.splitlines()
+    assert lines[:2] == ["version: 0.1.0", "uptime: 3 d 4 h (pid 4711)"]
+    assert "index pypi: ok since 2026-01-02T03:04:05Z https://index.example/simple/" in lines
+    assert "downloading: torch-2.0-py3-none-any.whl 1 GiB of 2 GiB (50 %), readers: 3" in lines
+    assert lines[-1] == "problem: index acme: failing since Friday"
+
+
+def test_status__json(control_socket: Path) -> None:
+    """`--json` is one document, and the contract's keys are in it."""
+    document = json.loads(_run("status", "--json", "--socket", control_socket).stdout)
+    assert msgspec.convert(document, Status) == STATUS
+    keys = "version uptime_seconds offline listeners indexes disk hit_rate_24h downloads problems"
+    assert set(keys.split()) <= document.keys()
+
+
+def test_status__check_with_problems(control_socket: Path) -> None:
+    """`--check` prints the problems, a line each, and fails."""
+    result = _run("status", "--check", "--socket", control_socket)
+    assert (result.exit_code, result.stdout) == (1, "index acme: failing since Friday\n")
+
+
+def test_status__check_without(control_socket: Path, operations: FakeOperations) -> None:
+    """`--check` succeeds where there is nothing to say."""
+    operations.answer = msgspec.structs.replace(STATUS, problems=[])
+    result = _run("status", "--check", "--socket", control_socket)
+    assert (result.exit_code, result.stdout) == (0, "no problems\n")
+
+
+def test_status__escapes(control_socket: Path, operations: FakeOperations) -> None:
+    """What an upstream sent cannot steer the terminal, nor start a line of its own."""
+    operations.answer = msgspec.structs.replace(STATUS, problems=["a\x1b[2J\nproblem: b"])
+    for arguments in (("status",), ("status", "--check")):
+        lines = _run(*arguments, "--socket", control_socket).stdout.splitlines()
+        assert lines[-1].endswith("a?[2J?problem: b")
+
+
+def test_stats__lines(control_socket: Path, operations: FakeOperations) -> None:
+    """The period is read as a duration; each table has a line of names and tabs between."""
+    result = _run("stats", "--since", "90m", "--top", "3", "--socket", control_socket)
+    assert operations.asked == [(5400.0, 3)]
+    tables = [table.splitlines() for table in result.stdout.split("\n\n")]
+    assert [table[0].split("\t")[0] for table in tables] == [
+        f"since {USED_AT}",
+        "kind",
+        "index",
+        "project",
+    ]
+    columns = dict(zip(tables[1][0].split("\t"), tables[1][1].split("\t"), strict=True))
+    assert (columns["kind"], columns["hits"], columns["bytes_from_cache"]) == ("file", "7", "1536")
+
+
+def test_stats__json(control_socket: Path) -> None:
+    """The document is that of the contract."""
+    document = json.loads(_run("stats", "--json", "--socket", control_socket).stdout)
+    assert msgspec.convert(document, Stats).kinds["file"].hits == 7
+
+
+def test_list__projects(control_socket: Path, operations: FakeOperations) -> None:
+    """In a pipe sizes are bytes and moments ISO 8601, for sort and awk."""
+    result = _run("list", "--sort", "hits", "--socket", control_socket)
+    assert operations.asked == ["hits"]
+    assert result.stdout.splitlines() == [
+        "project\tfiles\tsize_bytes\tlast_used_at\thits",
+        f"demo\t1\t1536\t{USED_AT}\t7",
+    ]
+
+
+def test_list__escapes(control_socket: Path, operations: FakeOperations) -> None:
+    """A name cannot make a column, a line or an escape sequence of its own."""
+    operations.projects = [ProjectRow("a\tb\n\x1b[2J", 1, 2, USED_AT, 3)]
+    lines = _run("list", "--socket", control_socket).stdout.splitlines()
+    assert lines[1:] == [f"a?b??[2J\t1\t2\t{USED_AT}\t3"]
+
+
+def test_list__files(control_socket: Path, operations: FakeOperations) -> None:
+    """A project is asked for by its normalized name; its files say what is special of them."""
+    result = _run("list", "DEMO", "--socket", control_socket)
+    assert operations.asked == [("demo", "size")]
+    assert result.stdout.splitlines()[1].endswith("\t7\tpinned")
+
+
+def test_list__json(control_socket: Path) -> None:
+    """Both listings are lists of the contract's rows."""
+    projects = json.loads(_run("list", "--json", "--socket", control_socket).stdout)
+    files = json.loads(_run("list", "demo", "--json", "--socket", control_socket).stdout)
+    assert projects[0].keys() == {"project", "files", "size_bytes", "last_used_at", "hits"}
+    keys = "filename index size_bytes sha256 first_cached_at last_used_at hits pinned"
+    assert set(keys.split()) <= files[0].keys()
+
+
+def test_list__unknown(control_socket: Path) -> None:
+    """A project of which nothing is cached ends with 1 and a sentence on standard error."""
+    result = _run("list", "other", "--socket", control_socket)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "pypicached: nothing of other is cached\n"
+
+
+def test_prune__request(control_socket: Path, operations: FakeOperations) -> None:
+    """Sizes, projects and the dry run reach the daemon; what goes is printed."""
+    result = _run(
+        "prune", "--to-size", "1.5GiB", "--project", "Demo_A", "--project", "b", "--dry-run",
+        "--socket", control_socket,
+    )  # fmt: skip
+    request = PruneRequest(to_size_bytes=3 * 2**29, projects=["demo-a", "b"], dry_run=True)
+    assert operations.asked == [request]
+    assert result.stdout.splitlines() == [
+        "project\tfilename\tsize_bytes\tlast_used_at",
+        f"demo\tdemo-1.0.tar.gz\t4096\t{USED_AT}",
+        "would remove 1 file and 2 pages, 8 KiB",
+    ]
+
+
+def test_prune__everything(control_socket: Path, operations: FakeOperations) -> None:
+    """`--days 0` is a number like others, not the absence of one."""
+    result = _run("prune", "--days", "0", "--socket", control_socket)
+    assert operations.asked == [PruneRequest(days=0)]
+    assert result.stdout.splitlines()[-1] == "removed 1 file and 2 pages, 8 KiB"
+
+
+def test_prune__json(control_socket: Path) -> None:
+    """One document, whatever progress there was."""
+    result = _run("prune", "--days", "1", "--json", "--socket", control_socket)
+    assert json.loads(result.stdout).keys() == {"dry_run", "files", "pages", "bytes"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("prune",),
+        ("prune", "--dry-run"),
+        ("prune", "--days", "1", "--to-size", "1G"),
+        ("prune", "--to-size", "huge"),
+        ("prune", "--days", "1", "--project", "a b"),
+        ("invalidate",),
+        ("invalidate", "--files"),
+        ("invalidate", "demo", "--all"),
+        ("invalidate", "--project-list", "--files"),
+        ("invalidate", "../x"),
+        ("list", "x-"),
+        ("stats", "--since", "yesterday"),
+        ("client", "pip", "--url", "http://u:p@h"),
+    ],
+)
+def test_usage__one_sentence(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Wrong usage is one sentence and code 2, before any daemon is asked."""
+    result = _run(*arguments, "--socket", tmp_path / "none.sock")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("pypicached: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["prune", "invalidate"])
+def test_usage__example(command: str) -> None:
+    """Without anything to work on the sentence shows how it is done."""
+    assert f"`pypicached {command} " in _run(command).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("prune", "--days", "x"), ("list", "--sort", "colour"), ("what",)]
+)
+def test_usage__parser(arguments: tuple[str, ...]) -> None:
+    """What the parser refuses ends with 2 as well."""
+    assert _run(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "request_"),
+    [
+        (("Demo", "other"), InvalidateRequest(projects=["demo", "other"])),
+        (("--all", "--files"), InvalidateRequest(everything=True, files=True)),
+        (("--project-list", "--index", "i"), InvalidateRequest(project_list=True, index="i")),
+    ],
+)
+def test_invalidate__request(
+    control_socket: Path,
+    operations: FakeOperations,
+    arguments: tuple[str, ...],
+    request_: InvalidateRequest,
+) -> None:
+    """Each way of saying what to invalidate reaches the daemon."""
+    assert _run("invalidate", *arguments, "--socket", control_socket).exit_code == 0
+    assert operations.asked == [request_]
+
+
+def test_invalidate__unknown(control_socket: Path) -> None:
+    """A project that had no page is named: it may be a slip; what was asked holds anyway."""
+    result = _run("invalidate", "demo", "dmeo", "--files", "--socket", control_socket)
+    assert (result.exit_code, result.stderr) == (0, "pypicached: nothing was cached of dmeo\n")
+    assert result.stdout == "1 page will be asked for anew\n2 files removed, 3 KiB\n"
+
+
+def test_error__no_daemon(tmp_path: Path) -> None:
+    """Without a daemon: 3, and one line."""
+    result = _run("status", "--socket", tmp_path / "none.sock")
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+
+
+def test_error__daemons_own(control_socket: Path, operations: FakeOperations) -> None:
+    """An error of the daemon is one line and 1."""
+    operations.error = LedgerError("the ledger is locked")
+    result = _run("status", "--socket", control_socket)
+    assert (result.exit_code, result.stderr) == (1, "pypicached: the ledger is locked\n")
+
+
+def test_socket__from_the_environment(
+    control_socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PYPICACHED_SOCKET says where the daemon is."""
+    monkeypatch.setenv("PYPICACHED_SOCKET", str(control_socket))
+    assert _run("list").exit_code == 0
+
+
+def test_client__address_of_the_daemon(control_socket: Path) -> None:
+    """A recipe carries the first TCP listener of the running daemon."""
+    result = _run("client", "pip", "--socket", control_socket)
+    assert "index-url = http://127.0.0.1:4444/simple/\n" in result.stdout
+
+
+def test_client__address_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a daemon it carries what the settings say."""
+    monkeypatch.setenv("PYPICACHED_SOCKET", str(tmp_path / "none.sock"))
+    monkeypatch.setenv("PYPICACHED_SERVER__LISTEN", "127.0.0.1:5555")
+    assert "http://127.0.0.1:5555/simple/" in _run("client", "pip").stdout
+
+
+def test_client__default_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken configuration does not stop a recipe."""
+    monkeypatch.setenv("PYPICACHED_SOCKET", str(tmp_path / "none.sock"))
+    monkeypatch.setenv("PYPICACHED_SERVER__LISTEN", "nonsense:nonsense")
+    assert "http://127.0.0.1:3143/simple/" in _run("client", "pip").stdout
+
+
+def test_client__given_socket_silent(tmp_path: Path) -> None:
+    """Somebody who names a socket wants that daemon and no other."""
+    assert _run("client", "pip", "--socket", tmp_path / "none.sock").exit_code == 3
+
+
+def test_client__given_url() -> None:
+    """`--url` wins and asks nobody."""
+    result = _run("client", "uv", "--url", "https://cache.example")
+    assert 'url = "https://cache.example/simple/"\n' in result.stdout

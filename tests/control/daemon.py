@@ -1,0 +1,134 @@
+"""A control socket with a small fake behind it: the true edge of `control` and the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from aiohttp import web
+
+from pypicached.messages import (
+    DiskStatus,
+    DownloadStatus,
+    Failure,
+    FileRow,
+    IndexStatus,
+    InvalidateAnswer,
+    InvalidateRequest,
+    KindStats,
+    Progress,
+    ProjectRow,
+    PruneAnswer,
+    PrunedFile,
+    PruneRequest,
+    Stats,
+    Status,
+    TopProject,
+)
+from pypicached.control.app import build_app
+from pypicached.errors import ProjectNotFoundError
+
+USED_AT = "2026-01-02T03:04:05Z"
+STATUS = Status(
+    version="0.1.0",
+    uptime_seconds=273_600.0,
+    listeners=["unix:/run/x.sock", "127.0.0.1:4444", "[::1]:4444"],
+    indexes=[
+        IndexStatus("pypi", "https://index.example/simple/", "ok", since=USED_AT),
+        IndexStatus(
+            "acme", "https://acme.example/", "failing", since=USED_AT, last_error="refused"
+        ),
+    ],
+    disk=DiskStatus(8 * 2**30, 20 * 2**30, 55 * 2**30, "/var/cache/pypicached", 12, 3, 2**20),
+    hit_rate_24h=0.931,
+    downloads=[DownloadStatus("torch-2.0-py3-none-any.whl", 2**30, 2 * 2**30, 3)],
+    problems=["index acme: failing since Friday"],
+    failures=[Failure(USED_AT, "acme/numpy", "timed out")],
+    pid=4711,
+)
+PRUNED = PruneAnswer(False, [PrunedFile("demo", "demo-1.0.tar.gz", 4096, USED_AT)], 2, 8192)
+
+PruneSteps = Callable[[PruneRequest], AsyncIterator[Progress | PruneAnswer]]
+
+
+async def _prune_at_once(request: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
+    yield Progress(1, 2, "demo")
+    yield PruneAnswer(request.dry_run, PRUNED.files, PRUNED.pages, PRUNED.bytes)
+
+
+class FakeOperations:
+    """Answers with constants, remembers what it was asked; `error` is raised instead."""
+
+    def __init__(self) -> None:
+        self.answer = STATUS
+        self.asked: list[Any] = []
+        self.error: Exception | None = None
+        self.prune_steps: PruneSteps = _prune_at_once
+        self.projects = [ProjectRow("demo", 1, 1536, USED_AT, 7)]
+
+    async def status(self) -> Status:
+        """Return `answer`."""
+        if self.error:
+            raise self.error
+        return self.answer
+
+    async def stats(self, since_seconds: float, top: int) -> Stats:
+        """Return constants."""
+        self.asked.append((since_seconds, top))
+        counters = KindStats(requests=10, hits=7, bytes_from_cache=1536)
+        return Stats(USED_AT, {"file": counters}, {"pypi": counters}, [TopProject("demo", 10, 99)])
+
+    async def list_projects(self, sort: str) -> list[ProjectRow]:
+        """Return `projects`."""
+        self.asked.append(sort)
+        return self.projects
+
+    async def list_files(self, project: str, sort: str) -> list[FileRow]:
+        """Return one file of `demo`; ProjectNotFoundError for others."""
+        self.asked.append((project, sort))
+        if project != "demo":
+            raise ProjectNotFoundError(f"nothing of {project} is cached")
+        return [FileRow("demo-1.0.tar.gz", "pypi", 1536, "ab" * 32, USED_AT, USED_AT, 7, True)]
+
+    def prune(self, request: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
+        """Run `prune_steps`."""
+        self.asked.append(request)
+        return self.prune_steps(request)
+
+    async def invalidate(self, request: InvalidateRequest) -> InvalidateAnswer:
+        """Know `demo` only."""
+        self.asked.append(request)
+        return InvalidateAnswer(1, [p for p in request.projects if p != "demo"], 2, 3072)
+
+
+@contextlib.contextmanager
+def serving(operations: FakeOperations, *, readers_gid: int | None = None) -> Iterator[Path]:
+    """Serve the operations from a thread; yield the socket, which everybody may connect to."""
+    with tempfile.TemporaryDirectory(prefix="pypicached-") as directory:
+        Path(directory).chmod(0o755)
+        path = Path(directory) / "control.sock"
+        loop = asyncio.new_event_loop()
+        runner = loop.run_until_complete(_start(operations, path, readers_gid))
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        try:
+            yield path
+        finally:
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(10)
+            loop.close()
+
+
+async def _start(operations: FakeOperations, path: Path, readers_gid: int | None) -> web.AppRunner:
+    app = build_app(cast(Any, operations), readers_gid=readers_gid)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.UnixSite(runner, str(path)).start()
+    path.chmod(0o666)
+    return runner

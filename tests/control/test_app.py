@@ -1,0 +1,175 @@
+"""The control application over a real Unix socket, spoken to as any HTTP client would."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from pypicached.messages import Progress, PruneAnswer, PruneRequest
+from pypicached.errors import LedgerError
+from tests.control.daemon import PRUNED, FakeOperations
+
+
+async def _ask(path: Path, method: str, url: str, body: Any = None) -> tuple[int, Any]:
+    connector = aiohttp.UnixConnector(str(path))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.request(method, f"http://control{url}", json=body) as response,
+    ):
+        text = await response.text()
+        lines = [json.loads(line) for line in text.splitlines()]
+        return response.status, lines[0] if len(lines) == 1 else lines
+
+
+async def test_status__answer(control_socket: Path) -> None:
+    """GET /status answers one JSON document with the contract's keys."""
+    status, answer = await _ask(control_socket, "GET", "/status")
+    assert (status, answer["disk"]["limit_bytes"]) == (200, 20 * 2**30)
+
+
+async def test_stats__parameters(control_socket: Path, operations: FakeOperations) -> None:
+    """The period and the number of projects reach the operations as numbers."""
+    status, _ = await _ask(control_socket, "GET", "/stats?since_seconds=3600.5&top=3")
+    assert (status, operations.asked) == (200, [(3600.5, 3)])
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body"),
+    [
+        ("GET", "/stats?since_seconds=soon", None),
+        ("GET", "/stats?since_seconds=nan", None),
+        ("GET", "/stats?top=-1", None),
+        ("GET", "/stats?top=1001", None),
+        ("GET", "/list?sort=colour", None),
+        ("POST", "/prune", {}),
+        ("POST", "/prune", {"days": 1, "to_size_bytes": 1}),
+        ("POST", "/prune", {"days": -1}),
+        ("POST", "/prune", {"days": "many"}),
+        ("POST", "/prune", None),
+        ("POST", "/invalidate", {}),
+        ("POST", "/invalidate", {"project_list": True, "files": True}),
+        ("POST", "/invalidate", {"projects": ["demo"], "everything": True}),
+    ],
+)
+async def test_control__wrong_usage(
+    control_socket: Path, operations: FakeOperations, method: str, url: str, body: Any
+) -> None:
+    """What makes no sense is a 400 with a sentence, and the operations are not bothered."""
+    status, answer = await _ask(control_socket, method, url, body)
+    assert (status, list(answer), operations.asked) == (400, ["error"], [])
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "status"), [("GET", "/nothing", 404), ("POST", "/status", 405)]
+)
+async def test_control__no_such_route(
+    control_socket: Path, method: str, url: str, status: int
+) -> None:
+    """Also what the router refuses is JSON with a sentence."""
+    got, answer = await _ask(control_socket, method, url)
+    assert (got, answer["error"]) == (status, f"this daemon knows no {method} {url}")
+
+
+async def test_list__unknown_project(control_socket: Path) -> None:
+    """A project of which nothing is cached is a 404 with the reason."""
+    got = await _ask(control_socket, "GET", "/list/other")
+    assert got == (404, {"error": "nothing of other is cached"})
+
+
+async def test_control__error_on_purpose(control_socket: Path, operations: FakeOperations) -> None:
+    """An error of ours is told in its own words."""
+    operations.error = LedgerError("the ledger is locked")
+    assert await _ask(control_socket, "GET", "/status") == (500, {"error": "the ledger is locked"})
+
+
+async def test_control__unexpected_error(
+    control_socket: Path, operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug is a 500 that gives nothing away, and a traceback in the log."""
+    operations.error = KeyError("secret")
+    status, answer = await _ask(control_socket, "GET", "/status")
+    assert status == 500
+    assert "secret" not in answer["error"]
+    assert "KeyError: 'secret'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "body"), [("/prune", {"days": 3}), ("/invalidate", {"projects": ["demo"]})]
+)
+async def test_change__logged(
+    control_socket: Path, caplog: pytest.LogCaptureFixture, url: str, body: Any
+) -> None:
+    """Each changing command is logged with its caller's uid."""
+    caplog.set_level(logging.INFO)
+    await _ask(control_socket, "POST", url, body)
+    assert f"uid {os.geteuid()}: {url[1:]}" in caplog.text
+
+
+async def test_prune__lines(control_socket: Path, operations: FakeOperations) -> None:
+    """A prune answers NDJSON: progress, then the result."""
+    status, lines = await _ask(control_socket, "POST", "/prune", {"days": 90})
+    assert status == 200
+    assert operations.asked == [PruneRequest(days=90)]
+    assert lines[0] == {"progress": {"done": 1, "total": 2, "text": "demo"}}
+    assert lines[1]["result"]["bytes"] == PRUNED.bytes
+
+
+async def test_prune__error_on_the_way(control_socket: Path, operations: FakeOperations) -> None:
+    """An error after the first line is a line itself, because the status has left."""
+
+    async def steps(_: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
+        yield Progress(0, None)
+        raise LedgerError("the ledger is gone")
+
+    operations.prune_steps = steps
+    _, lines = await _ask(control_socket, "POST", "/prune", {"days": 0})
+    assert lines[1] == {"error": "the ledger is gone"}
+
+
+async def test_prune__error_at_first(control_socket: Path, operations: FakeOperations) -> None:
+    """An error before the first line has a status of its own."""
+
+    async def steps(_: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
+        if operations.asked:
+            raise LedgerError("the ledger is gone")
+        yield Progress(0, None)
+
+    operations.prune_steps = steps
+    got = await _ask(control_socket, "POST", "/prune", {"days": 0})
+    assert got == (500, {"error": "the ledger is gone"})
+
+
+def test_prune__lines_are_flushed_and_the_caller_leaves(
+    control_socket: Path, operations: FakeOperations
+) -> None:
+    """Each line leaves at once; when the caller goes the work is closed, not left running."""
+    closed = threading.Event()
+
+    async def steps(_: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
+        try:
+            # Ends only by being closed: the socket's buffer fills, then the reset is noticed.
+            while True:
+                yield Progress(1, None, "x" * 1000)
+        finally:
+            closed.set()
+
+    operations.prune_steps = steps
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.settimeout(10)
+        stream.connect(str(control_socket))
+        body = b'{"days": 0}'
+        head = b"POST /prune HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        stream.sendall(head + body)
+        received = b""
+        while b'{"progress"' not in received:
+            received += stream.recv(4096)
+    assert closed.wait(10)
