@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime
 
-from pypicached import __version__
+from pypicached import __version__, messages
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.files import Files
 from pypicached.cache.observe import Observations
 from pypicached.cache.pruning import Pruning
-from pypicached.control import api
 from pypicached.errors import LedgerError, NotFoundError, PypicachedError
 from pypicached.ledger import Ledger
 from pypicached.upstream import Connection
@@ -60,13 +59,13 @@ class Operations:
 
     # ── reads ────────────────────────────────────────────────────────────────────────────────
 
-    async def status(self) -> api.Status:
+    async def status(self) -> messages.Status:
         """Return one screen of truth."""
         await self._ledger.usage.flush()
         kinds, _, _ = await self._ledger.usage.totals(self._now() - DAY_SECONDS)
         requests = sum(row["requests"] for row in kinds.values())
         served = sum(row["hits"] + row["joins"] + row["revalidated"] for row in kinds.values())
-        return api.Status(
+        return messages.Status(
             version=__version__,
             uptime_seconds=round(self._now() - self._started_at, 1),
             listeners=self.listeners,
@@ -74,22 +73,22 @@ class Operations:
             disk=await self._disk_status(),
             hit_rate_24h=round(served / requests, 4) if requests else None,
             downloads=[
-                api.DownloadStatus(d.filename, d.progress.written, d.length, d.readers)
+                messages.DownloadStatus(d.filename, d.progress.written, d.length, d.readers)
                 for d in self._files.downloads
             ],
             problems=self._problems(),
             failures=[
-                api.Failure(iso(seen.at), seen.what, seen.reason)
+                messages.Failure(iso(seen.at), seen.what, seen.reason)
                 for seen in reversed(self._observations.failures)
             ],
             pid=os.getpid(),
         )
 
-    def _index_status(self, connection: Connection) -> api.IndexStatus:
+    def _index_status(self, connection: Connection) -> messages.IndexStatus:
         health = connection.health
         since = None if health.since is None else iso(health.since)
         failing = health.state == "failing"
-        return api.IndexStatus(
+        return messages.IndexStatus(
             connection.name,
             str(connection.url),
             health.state,
@@ -97,10 +96,10 @@ class Operations:
             health.last_error if failing else None,
         )
 
-    async def _disk_status(self) -> api.DiskStatus:
+    async def _disk_status(self) -> messages.DiskStatus:
         budget = self._blobs.budget
         files, _ = await self._ledger.files.totals()
-        return api.DiskStatus(
+        return messages.DiskStatus(
             used_bytes=budget.used_bytes + budget.reserved_bytes,
             limit_bytes=budget.limit_bytes,
             free_bytes=self._blobs.store.free_bytes(),
@@ -131,42 +130,45 @@ class Operations:
             )
         return problems
 
-    async def stats(self, since_seconds: float, top: int) -> api.Stats:
+    async def stats(self, since_seconds: float, top: int) -> messages.Stats:
         """Return counters since so long ago (in whole hours), and the most used projects."""
         await self._ledger.usage.flush()
         since = max(0.0, self._now() - since_seconds)
         kinds, indexes, start = await self._ledger.usage.totals(since)
         most = await self._ledger.usage.top(since, top)
-        return api.Stats(
+        return messages.Stats(
             since=iso(start),
             kinds={
-                kind: api.KindStats(**kinds.get(kind, {})) for kind in ("page", "file", "metadata")
+                kind: messages.KindStats(**kinds.get(kind, {}))
+                for kind in ("page", "file", "metadata")
             },
-            indexes={name: api.KindStats(**indexes.get(name, {})) for name in self._connections},
-            top=[api.TopProject(*row) for row in most],
+            indexes={
+                name: messages.KindStats(**indexes.get(name, {})) for name in self._connections
+            },
+            top=[messages.TopProject(*row) for row in most],
         )
 
-    async def list_projects(self, sort: str) -> list[api.ProjectRow]:
+    async def list_projects(self, sort: str) -> list[messages.ProjectRow]:
         """Return every project with a cached file, sorted by "size", "used" or "hits"."""
         await self._ledger.usage.flush()
         keys = {"size": 2, "used": 3, "hits": 4}
         rows = await self._ledger.files.projects()
         rows.sort(key=lambda row: row[keys[sort]], reverse=True)
-        return [api.ProjectRow(p, n, size, iso(used), hits) for p, n, size, used, hits in rows]
+        return [messages.ProjectRow(p, n, size, iso(used), hits) for p, n, size, used, hits in rows]
 
-    async def list_files(self, project: str, sort: str) -> list[api.FileRow]:
+    async def list_files(self, project: str, sort: str) -> list[messages.FileRow]:
         """Return the cached files of one project; NotFoundError if there is none."""
         await self._ledger.usage.flush()
         files = await self._ledger.files.of_project(project)
         if not files:
             raise NotFoundError(f"nothing of {project} is cached")
-        keys: dict[str, Callable[[api.FileRow], int | str]] = {
+        keys: dict[str, Callable[[messages.FileRow], int | str]] = {
             "size": lambda row: row.size_bytes,
             "used": lambda row: row.last_used_at,
             "hits": lambda row: row.hits,
         }
         rows = [
-            api.FileRow(
+            messages.FileRow(
                 filename=file.filename,
                 index=file.index,
                 size_bytes=file.size_bytes,
@@ -193,23 +195,20 @@ class Operations:
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────
 
-    def prune(self, request: api.PruneRequest) -> AsyncIterator[api.Progress | api.PruneAnswer]:
-        """Remove what was not used, or down to a size; see `cache.pruning`."""
-        return self._pruned(request)
-
-    async def _pruned(
-        self, request: api.PruneRequest
-    ) -> AsyncIterator[api.Progress | api.PruneAnswer]:
+    async def prune(
+        self, request: messages.PruneRequest
+    ) -> AsyncGenerator[messages.Progress | messages.PruneAnswer, None]:
+        """Remove what was not used, or down to a size; yield progress, then the answer."""
         plan = await self._pruning.plan(request.days, request.to_size_bytes, request.projects)
         gone = set(plan.blobs) if request.dry_run else set[str]()
         if not request.dry_run:
             async for digests, done in self._pruning.carry_out(plan):
                 gone |= digests
-                yield api.Progress(done, len(plan.blobs), "blobs")
-        yield api.PruneAnswer(
+                yield messages.Progress(done, len(plan.blobs), "blobs")
+        yield messages.PruneAnswer(
             dry_run=request.dry_run,
             files=[
-                api.PrunedFile(f.project, f.filename, f.size_bytes, iso(f.last_used_at))
+                messages.PrunedFile(f.project, f.filename, f.size_bytes, iso(f.last_used_at))
                 for f in plan.files
                 if f.sha256 in gone
             ],
@@ -217,7 +216,7 @@ class Operations:
             bytes=plan.freed_by(gone),
         )
 
-    async def invalidate(self, request: api.InvalidateRequest) -> api.InvalidateAnswer:
+    async def invalidate(self, request: messages.InvalidateRequest) -> messages.InvalidateAnswer:
         """Make pages be asked anew; with `files`, remove cached files too."""
         if request.index is not None and request.index not in self._connections:
             raise NotFoundError(f"there is no index named {request.index}")
@@ -234,10 +233,10 @@ class Operations:
             if not count:
                 unknown.append(project)
         if not request.files:
-            return api.InvalidateAnswer(pages, unknown)
+            return messages.InvalidateAnswer(pages, unknown)
         if request.project_list and not (request.everything or request.projects):
             raise PypicachedError("the project list has no files; leave --files off")
         projects = None if request.everything else request.projects
         files, freed, with_files = await self._pruning.drop_files(projects, request.index)
         still = [project for project in unknown if project not in with_files]
-        return api.InvalidateAnswer(pages, still, files, freed)
+        return messages.InvalidateAnswer(pages, still, files, freed)

@@ -6,11 +6,14 @@ The public listener and the control socket are real; only the upstream and the c
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from pypicached.daemon import Daemon
@@ -34,11 +37,26 @@ class Clock:
         self._ahead += seconds
 
 
+class Reply(NamedTuple):
+    """An answer as it came over the wire: nothing decoded, nothing followed."""
+
+    status: int
+    reason: str | None
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body of an answer that is not coded."""
+        return self.body.decode()
+
+
 class Running:
     """A running daemon and a client session of its own."""
 
     def __init__(self, daemon: Daemon, url: str, session: aiohttp.ClientSession, clock: Clock):
         self.daemon = daemon
+        self.parts = daemon.parts
         self.url = url
         self.session = session
         self.clock = clock
@@ -47,6 +65,19 @@ class Running:
         """GET without following redirects; header names with `_` for `-`."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.get(self.url + path, headers=named, allow_redirects=False)
+
+    async def ask(self, target: str, method: str = "GET", **headers: str) -> Reply:
+        """Send exactly this target and these headers (`_` for `-`), and none of the client's."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.request(
+            method,
+            URL(self.url + target, encoded=True),
+            headers=named,
+            allow_redirects=False,
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+        ) as answer:
+            return Reply(answer.status, answer.reason, answer.headers, await answer.read())
 
     async def page(self, project: str, **headers: str) -> dict[str, object]:
         """Return a project page as JSON; it must be a 200."""
@@ -65,11 +96,29 @@ class Running:
         return str(base.join(URL(link, encoded=True)))
 
 
+def write_config(directory: Path, *indexes: dict[str, object]) -> Path:
+    """Write a configuration file with these `[[index]]` tables, for `running(config=…)`."""
+    lines: list[str] = []
+    for table in indexes:
+        # Strings, numbers and lists of strings are spelled alike in JSON and TOML.
+        lines += ["[[index]]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    path = directory / "pypicached.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 @contextlib.asynccontextmanager
 async def running(
-    directory: Path, index_url: str, clock: Clock | None = None, **overrides: object
+    directory: Path,
+    index_url: str | None = None,
+    clock: Clock | None = None,
+    config: Path | None = None,
+    **overrides: object,
 ) -> AsyncIterator[Running]:
-    """Run a daemon on `directory`; `overrides` are dotted keys with `__` for the dot."""
+    """Run a daemon on `directory`; `overrides` are dotted keys with `__` for the dot.
+
+    Its indexes are those of `config`, or the one at `index_url`.
+    """
     clock = clock or Clock()
     given: dict[str, object] = {
         "server.listen": ["127.0.0.1:0"],
@@ -80,7 +129,7 @@ async def running(
     }
     given.update({name.replace("__", "."): value for name, value in overrides.items()})
     environment = {"HOME": str(directory)}
-    loaded = load(None, environment, given)
+    loaded = load(config, environment, given)
     daemon = Daemon(loaded.settings, [], now=clock)
     async with daemon.running(), aiohttp.ClientSession(auto_decompress=True) as session:
-        yield Running(daemon, daemon.operations.listeners[0], session, clock)
+        yield Running(daemon, daemon.parts.operations.listeners[0], session, clock)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Container, Iterable
 
 from pypicached.cache.blobs import Blobs
+from pypicached.errors import LedgerError, NoRoomError
 from pypicached.ledger import BlobRow, Ledger
 from pypicached.logs import event
 
@@ -57,9 +58,12 @@ class Eviction:
         budget = self._blobs.budget
         budget.check_fits(wanted)
         if budget.missing(wanted):
-            async with self._turn:
-                if missing := budget.missing(wanted):
-                    await self._evict(missing)
+            try:
+                async with self._turn:
+                    if missing := budget.missing(wanted):
+                        await self._evict(missing)
+            except LedgerError as error:
+                raise NoRoomError(f"cannot make room: {error}") from error
         budget.reserve(wanted)
         if self._above(HIGH) > 0:
             self._wanted.set()
@@ -79,8 +83,12 @@ class Eviction:
                 await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
             self._wanted.clear()
             if self._above(HIGH) > 0:
-                async with self._turn:
-                    await self._evict(self._above(LOW))
+                try:
+                    async with self._turn:
+                        await self._evict(self._above(LOW))
+                except LedgerError as error:
+                    # The next look tries again; downloads that find no room are passed through.
+                    event(logger, logging.ERROR, f"cannot evict: {error}")
 
     async def _evict(self, needed: int) -> None:
         """Remove blobs until `needed` bytes are free or nothing may go."""

@@ -1,7 +1,7 @@
 """Ready-made answers: one page in one format and coding, with every header that does not change.
 
 Made once, on first demand; from then on a hit sends these bytes. The ETag is strong and made from
-the very bytes, so each representation and coding has its own (rules 31, 32).
+the very bytes and their type, so each representation and coding has its own (rules 31, 32).
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def describe(
     body: bytes, format_: Format, coding: str, cache_control: str, serial: int | None
 ) -> tuple[str, CIMultiDict[str]]:
     """Return the ETag and the headers of a finished body."""
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    # The two HTML types have the same bytes: the type counts, too.
+    digest = hashlib.sha256(format_.value.encode())
+    digest.update(body)
+    etag = f'"{digest.hexdigest()[:32]}"'
     headers = CIMultiDict(
         {
             "Content-Type": format_.content_type,

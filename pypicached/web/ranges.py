@@ -26,12 +26,11 @@ def parse_range(value: str | None, length: int) -> tuple[int, int] | None:
             raise UnsatisfiableError
         return max(0, length - suffix), length
     start = int(match[1])
-    stop = int(match[2]) + 1 if match[2] else length
-    if stop <= start:
+    if match[2] and int(match[2]) < start:
         return None
     if start >= length:
         raise UnsatisfiableError
-    return start, min(stop, length)
+    return start, min(int(match[2]) + 1, length) if match[2] else length
 
 
 def matches(if_none_match: str | None, etag: str | None) -> bool:

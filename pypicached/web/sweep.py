@@ -46,12 +46,6 @@ class Sweep:
             await asyncio.sleep(SWEEP_SECONDS)
             self.sweep(server.connections, time.monotonic())
 
-    def close_idle(self, connections: list[RequestHandler]) -> None:
-        """Close every connection that waits for its next request: the daemon is stopping."""
-        for connection in connections:
-            if connection not in self._busy and connection.transport is not None:
-                connection.transport.close()
-
     def sweep(self, connections: list[RequestHandler], now: float) -> None:
         """Close what has been too long without a request, and idle ones above the limit."""
         self._forget_gone(set[object](connections))

@@ -1,0 +1,228 @@
+"""The parts of a daemon, built from Settings and wired by constructor arguments, nothing else.
+
+Parts get plain values and each other, never Settings. What must be closed is put on the stack as it
+is made, so that it all unwinds backwards: files and pages before upstream connections, the ledger
+last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import ssl
+from collections.abc import Callable
+
+from pypicached.cache.blobs import Blobs
+from pypicached.cache.budget import Budget
+from pypicached.cache.catalog import Catalog
+from pypicached.cache.eviction import Eviction
+from pypicached.cache.files import Files
+from pypicached.cache.listing import Listings
+from pypicached.cache.memory import Memory
+from pypicached.cache.observe import Observations
+from pypicached.cache.pages import Pages
+from pypicached.cache.project_list import ListRefresh, ProjectLists
+from pypicached.cache.pruning import Pruning
+from pypicached.cache.recovery import count_stored
+from pypicached.cache.refresh import Refresh
+from pypicached.cache.stored import StoredPage, Times
+from pypicached.cache.stored_files import StoredFiles
+from pypicached.cache.worker import Worker
+from pypicached.credentials import Credentials
+from pypicached.errors import StartError
+from pypicached.ledger import Kind, Ledger
+from pypicached.logs import event
+from pypicached.operations import Operations
+from pypicached.ownership import IndexRule
+from pypicached.settings import Index, Settings
+from pypicached.store import LocalStore
+from pypicached.store.disk import DiskPool
+from pypicached.upstream import Connection, Limits
+from pypicached.web.app import PublicApp
+from pypicached.web.files import FileHandler
+from pypicached.web.lists import ListPages
+from pypicached.web.metrics import Metrics
+from pypicached.web.people import PeoplePages
+from pypicached.web.simple import SimplePages
+from pypicached.web.sweep import Sweep
+
+logger = logging.getLogger(__name__)
+
+
+class Assembly:
+    """Builds and holds the parts of one daemon: state, then cache, then faces."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stack: contextlib.AsyncExitStack,
+        notes: list[str],
+        now: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._notes = notes
+        self._now = now
+
+    async def open_state(self) -> None:
+        """Open ledger and store, and count what they hold. Raises LedgerError, OSError."""
+        cache = self._settings.cache
+        self.ledger = await self._stack.enter_async_context(
+            Ledger.open(cache.ledger, now=self._now)
+        )
+        for note in self.ledger.notes:
+            event(logger, logging.WARNING, note)
+        self._notes.extend(self.ledger.notes)
+        disk = DiskPool()
+        self._stack.callback(disk.close)
+        self.store = LocalStore(cache.directory, disk)
+        left = self.store.prepare()
+        if left:
+            event(logger, logging.INFO, f"removed {left} unfinished downloads of the last run")
+        total = self.store.total_bytes()
+        budget = Budget(
+            cache.max_size_bytes(total),
+            min_free_bytes=cache.min_free_bytes(total),
+            free_bytes=self.store.free_bytes,
+        )
+        self.blobs = Blobs(self.store, self.ledger, budget)
+        await count_stored(self.ledger, self.blobs)
+        self.observations = Observations(self._now)
+
+    def build_cache(self) -> None:
+        """Build what answers for pages and files."""
+        settings = self._settings
+        self.connections = {index.name: self._connection(index) for index in settings.indexes}
+        memory: Memory[tuple[str, str], StoredPage] = Memory(settings.cache.memory // 2)
+        worker = Worker(self.store)
+        pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
+        lists = {i.name: self._pages(i, ListRefresh, memory, worker) for i in settings.indexes}
+        rules = [IndexRule(i.name, tuple(i.projects), tuple(i.exclude)) for i in settings.indexes]
+        self.catalog = Catalog(pages, rules)
+        self.lists = ProjectLists(lists, worker, self.store, self.blobs.budget)
+        self.lists.prepare()
+        self._stack.push_async_callback(self.lists.close)
+        self.eviction = Eviction(self.blobs, self.ledger)
+        self.files = Files(
+            self.connections,
+            Listings(self.catalog, self.ledger, now=self._now),
+            StoredFiles(self.ledger, self.blobs, Memory(settings.cache.memory // 2)),
+            blobs=self.blobs,
+            eviction=self.eviction,
+            observations=self.observations,
+            on_bytes=self.ledger.usage.count_received,
+            now=self._now,
+        )
+        self._stack.push_async_callback(self.files.close)
+
+    def _connection(self, index: Index) -> Connection:
+        limits = self._settings.limits
+        credentials = Credentials(index)
+        usage = self.ledger.usage
+
+        def on_request(kind: Kind, outcome: str) -> None:
+            usage.count_upstream(kind, index.name, outcome)
+
+        tls: ssl.SSLContext | bool = True
+        if index.ca_file is not None:
+            try:
+                tls = ssl.create_default_context(cafile=str(index.ca_file))
+            except (OSError, ssl.SSLError) as error:
+                raise StartError(f"index {index.name}: cannot use its ca_file: {error}") from error
+        connection = Connection(
+            index.name,
+            index.url,
+            limits=Limits(
+                connect_seconds=index.connect_timeout,
+                idle_seconds=index.timeout,
+                page_bytes=limits.page_size,
+                metadata_bytes=limits.metadata_size,
+            ),
+            authorization=credentials,
+            reread=credentials.reread,
+            on_request=on_request,
+            tls=tls,
+            now=self._now,
+        )
+        self._stack.push_async_callback(connection.close)
+        return connection
+
+    def _pages(
+        self,
+        index: Index,
+        refresh: type[Refresh],
+        memory: Memory[tuple[str, str], StoredPage],
+        worker: Worker,
+    ) -> Pages:
+        usage = self.ledger.usage
+        pages = Pages(
+            index.name,
+            refresh(
+                self.connections[index.name],
+                self.ledger,
+                disk=self.store.disk,
+                worker=worker,
+                observations=self.observations,
+                on_bytes=lambda octets: usage.count_received("page", index.name, octets),
+                now=self._now,
+            ),
+            self.ledger,
+            memory=memory,
+            disk=self.store.disk,
+            times=self._times(index),
+            private=index.authentication != "none",
+            now=self._now,
+        )
+        self._stack.push_async_callback(pages.close)
+        return pages
+
+    def _times(self, index: Index) -> Times:
+        cache = self._settings.cache
+        return Times(
+            ttl=cache.page_ttl if index.ttl is None else index.ttl,
+            negative_ttl=cache.negative_ttl,
+            stale_while_revalidate=cache.stale_while_revalidate,
+            stale_if_error=cache.stale_if_error,
+            page_deadline=cache.page_deadline,
+            cold_deadline=cache.cold_deadline,
+        )
+
+    def build_faces(self, clients: int) -> PublicApp:
+        """Build operations and the public listener's handler."""
+        settings, usage = self._settings, self.ledger.usage
+        self.operations = Operations(
+            ledger=self.ledger,
+            blobs=self.blobs,
+            files=self.files,
+            pruning=Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now),
+            connections=self.connections,
+            observations=self.observations,
+            notes=self._notes,
+            now=self._now,
+        )
+        private = {i.name: i.authentication != "none" for i in settings.indexes}
+        scope = "private" if any(private.values()) else "public"
+        pages = SimplePages(self.catalog, usage, now=self._now)
+        metrics = Metrics(usage, self.blobs, self.files, self.observations)
+        self.sweep = Sweep(clients=clients, head_seconds=settings.limits.request_head)
+        return PublicApp(
+            pages=pages,
+            lists=ListPages(
+                self.lists,
+                pages,
+                usage,
+                cache_control=f"{scope}, max-age={int(settings.cache.page_ttl)}",
+                now=self._now,
+            ),
+            files=FileHandler(
+                self.files,
+                usage,
+                private=private,
+                cold_deadlines=dict.fromkeys(private, settings.cache.cold_deadline),
+            ),
+            people=PeoplePages(self.operations, metrics),
+            metrics=metrics,
+            indexes=private,
+            sweep=self.sweep,
+            access_log=settings.server.access_log,
+        )
