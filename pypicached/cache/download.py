@@ -74,6 +74,13 @@ class Download:
         self.length = length
         self.progress.changed()
 
+    def begin_again(self) -> None:
+        """Forget a spool of which nothing may have left: the file comes from elsewhere."""
+        assert not self.releasable, "bytes may have left"
+        self._spool = None
+        self.length = self.source.expected.size
+        self.progress.written = 0
+
     def verified(self, sha256: str, length: int, uses: Uses) -> None:
         """Length and every digest matched: all bytes may leave."""
         self.sha256 = sha256
@@ -125,3 +132,11 @@ class Download:
         """Return a file descriptor of the spool that is the reader's own to close."""
         assert self._spool is not None, "wait_begun first"
         return self._spool.open_reader()
+
+
+class Miss(msgspec.Struct, frozen=True):
+    """A running download that the taker is attached to and must detach from."""
+
+    project: str
+    download: Download
+    leading: bool

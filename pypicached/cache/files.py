@@ -12,24 +12,26 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
-import msgspec
-
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.digests import Expected
-from pypicached.cache.download import Download, Source
+from pypicached.cache.download import Download, Miss, Source
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.flight import Flights
 from pypicached.cache.listing import Listings
+from pypicached.cache.making import Making, stream_of
 from pypicached.cache.observe import Observations
 from pypicached.cache.passthrough import STREAMS, PassThrough
+from pypicached.cache.sidecars import has_sidecar
 from pypicached.cache.stored_files import FileKey, Hit, StoredFiles
 from pypicached.cache.transfer import Arrived, Transfer
 from pypicached.errors import (
+    FileGoneError,
     FileNotListedError,
     LedgerError,
     NoRoomError,
     PypicachedError,
     StoppingError,
+    UpstreamAnswerError,
     VerificationError,
 )
 from pypicached.ledger import CachedFile, Kind
@@ -40,14 +42,6 @@ from pypicached.upstream import Connection, head_length
 logger = logging.getLogger(__name__)
 
 SIDECAR = ".metadata"
-
-
-class Miss(msgspec.Struct, frozen=True):
-    """A running download that the taker is attached to and must detach from."""
-
-    project: str
-    download: Download
-    leading: bool
 
 
 class Files:
@@ -77,6 +71,7 @@ class Files:
         # A key is here exactly as long as its flight runs.
         self._running: dict[FileKey, Miss] = {}
         self._turn = asyncio.Semaphore(STREAMS)
+        self._making = Making(stored, blobs.store.disk, self.open, on_bytes)
 
     @property
     def downloads(self) -> list[Download]:
@@ -114,8 +109,8 @@ class Files:
     async def describe(self, key: FileKey) -> tuple[str, ProjectFile]:
         """Return (project, page entry) of a file. Raises FileNotListedError, UpstreamError."""
         project, entry = await self._listings.find(key.index, key.path)
-        if key.kind == "metadata" and entry.core_metadata in (None, False):
-            raise FileNotListedError("the index offers no core metadata for that file")
+        if key.kind == "metadata" and not has_sidecar(entry):
+            raise FileNotListedError("that file is no wheel, and its index offers no metadata")
         return project, entry
 
     def pass_through(self, download: Download) -> PassThrough:
@@ -192,20 +187,19 @@ class Files:
         download.attach()  # this request's
         miss = Miss(project, download, leading=True)
         self._running[key] = miss
-        self._flights.join(key, lambda: self._bring(key, project, entry.filename, download))
+        self._flights.join(key, lambda: self._bring(key, project, entry, download))
         return miss
 
-    async def _bring(self, key: FileKey, project: str, filename: str, download: Download) -> None:
+    async def _bring(
+        self, key: FileKey, project: str, entry: ProjectFile, download: Download
+    ) -> None:
         """The owner task: receive, release to the readers, commit."""
         try:
-            transfer = Transfer(
-                download,
-                blobs=self._blobs,
-                eviction=self._eviction,
-                on_bytes=lambda octets: self._on_bytes(key.kind, key.index, octets),
-            )
-            arrived = await transfer.run()
-            await self._keep(key, project, filename, arrived)
+            if key.kind == "metadata":
+                arrived = await self._receive_sidecar(key, entry, download)
+            else:
+                arrived = await self._receive(download)
+            await self._keep(key, project, entry.filename, arrived)
         except PypicachedError as error:
             self._note(download, error)
             download.failed(error)
@@ -218,6 +212,38 @@ class Files:
         finally:
             del self._running[key]
             download.detach()
+
+    async def _receive(self, download: Download) -> Arrived:
+        source = download.source
+        transfer = Transfer(
+            download,
+            blobs=self._blobs,
+            eviction=self._eviction,
+            on_bytes=lambda octets: self._on_bytes(source.kind, source.connection.name, octets),
+        )
+        return await transfer.run()
+
+    async def _receive_sidecar(
+        self, key: FileKey, entry: ProjectFile, download: Download
+    ) -> Arrived:
+        """Take upstream's sidecar; make it from the wheel if there is none, or a wrong one."""
+        if entry.core_metadata:
+            try:
+                return await self._receive(download)
+            except (FileGoneError, VerificationError, UpstreamAnswerError) as error:
+                if download.releasable or not entry.filename.endswith(".whl"):
+                    raise
+                event(logger, logging.WARNING, f"sidecar of {entry.filename}: {error}")
+            download.begin_again()
+        made = await self._making.make(key, entry, download.source.connection)
+        transfer = Transfer(
+            download,
+            blobs=self._blobs,
+            eviction=self._eviction,
+            on_bytes=lambda _octets: None,
+            opened=lambda _fresh: stream_of(made),
+        )
+        return await transfer.run()
 
     async def _keep(self, key: FileKey, project: str, filename: str, arrived: Arrived) -> None:
         file = self._cached(

@@ -19,7 +19,7 @@ from pypicached.cache.flight import Flights
 from pypicached.cache.pages import Answer, Pages
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderings import VARY
-from pypicached.cache.worker import Worker
+from pypicached.cache.worker import Worker, WorkerError
 from pypicached.errors import ProjectNotFoundError, UpstreamAnswerError
 from pypicached.ledger import Page
 from pypicached.simple.negotiate import Format
@@ -44,7 +44,7 @@ class ListRefresh(Refresh):
                     await self._disk.run(file.write, chunk)
             try:
                 await self._worker.run("names", str(source), str(target), answer.content_type)
-            except ParseError as error:
+            except (ParseError, WorkerError) as error:
                 raise UpstreamAnswerError(self._connection.name, str(error)) from error
             packed = await self._disk.run(target.read_bytes)
         return self._row(project, packed, answer, now)

@@ -13,7 +13,7 @@ import msgspec
 from pypicached.cache.codings import pack
 from pypicached.cache.observe import Observations
 from pypicached.cache.renderings import encode_page
-from pypicached.cache.worker import Worker
+from pypicached.cache.worker import Worker, WorkerError
 from pypicached.errors import (
     LedgerError,
     UpstreamAnswerError,
@@ -119,7 +119,8 @@ class Refresh:
             if len(body) > INLINE_BYTES:
                 return await self._worker.parse_page(body, answer.content_type, answer.url, project)
             return parse_page(body, answer.content_type, answer.url, project)
-        except ParseError as error:
+        except (ParseError, WorkerError) as error:
+            # A page that we cannot read is like one that is none: stale, else 502.
             raise UpstreamAnswerError(self._connection.name, str(error)) from error
 
     def _row(self, project: str, packed: bytes, answer: PageAnswer, now: float) -> Page:

@@ -13,6 +13,7 @@ import msgspec
 from multidict import CIMultiDict
 
 from pypicached.cache.codings import encode, unpack
+from pypicached.cache.sidecars import with_sidecars
 from pypicached.ledger import Page
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.negotiate import Format
@@ -58,7 +59,7 @@ async def build_rendering(
 ) -> Rendering:
     """Render a stored page; its row must be "present"."""
     assert row.body is not None
-    page = decode_page(row.body)
+    page = with_sidecars(decode_page(row.body))
     render = render_json if variant.format is Format.JSON else render_html
     body = render(page, variant.prefix)
     if variant.coding != "identity":

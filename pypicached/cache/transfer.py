@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import msgspec
@@ -38,6 +39,8 @@ INLINE_BYTES = 16 * 1024
 
 
 T = TypeVar("T")
+# Opens the body; the argument asks for a new connection.
+Opener = Callable[[bool], AbstractAsyncContextManager[FileStream]]
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -60,6 +63,7 @@ class Transfer:
         blobs: Blobs,
         eviction: Eviction,
         on_bytes: Callable[[int], None],
+        opened: Opener | None = None,
     ) -> None:
         self._download = download
         self._source = download.source
@@ -67,6 +71,7 @@ class Transfer:
         self._blobs = blobs
         self._eviction = eviction
         self._on_bytes = on_bytes
+        self._open = opened or self._open_upstream
         self._digests = Digests(download.source.expected)
         self._spool: Spool | None = None
         self._reserved = 0
@@ -116,15 +121,7 @@ class Transfer:
         return self._written == 0 or self._validator is not None or self._digests.verifying
 
     async def _attempt(self, *, fresh: bool) -> None:
-        opened = open_file(
-            self._connection,
-            self._source.kind,
-            self._source.url,
-            offset=self._written,
-            validator=self._validator,
-            fresh=fresh,
-        )
-        async with opened as stream:
+        async with self._open(fresh) as stream:
             await self._begin(stream)
             if stream.start < self._written:
                 await self._compare(stream)
@@ -133,6 +130,16 @@ class Transfer:
         length = self._download.length
         if length is not None and self._written < length:
             raise UpstreamUnavailableError(self._connection.name, "broke off its answer")
+
+    def _open_upstream(self, fresh: bool) -> AbstractAsyncContextManager[FileStream]:
+        return open_file(
+            self._connection,
+            self._source.kind,
+            self._source.url,
+            offset=self._written,
+            validator=self._validator,
+            fresh=fresh,
+        )
 
     async def _begin(self, stream: FileStream) -> None:
         """Check what the answer says of itself, and make room at the first one."""

@@ -65,6 +65,61 @@ async def open_file(
         yield _stream(connection, answer, offset)
 
 
+class RangesRefusedError(UpstreamAnswerError):
+    """Upstream does not answer ranges of this file; the whole of it is the only way."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Some bytes of a file: `data` from `start` on, of `length` in all."""
+
+    start: int
+    data: bytes
+    length: int
+    validator: str | None
+
+
+async def fetch_part(
+    connection: Connection,
+    kind: Kind,
+    url: str,
+    *,
+    offset: int | None,
+    count: int,
+    validator: str | None = None,
+) -> Part:
+    """Return up to `count` bytes from `offset` on; without an offset, the last ones (§14.1.2).
+
+    Raises RangesRefusedError where upstream would send the whole file instead, and what
+    `open_file` raises.
+    """
+    wanted = f"bytes=-{count}" if offset is None else f"bytes={offset}-{offset + count - 1}"
+    headers = {"Accept-Encoding": "identity", "Range": wanted}
+    if validator:
+        headers["If-Range"] = validator
+    async with connection.request(kind, URL(url, encoded=True), headers, decode=False) as answer:
+        if answer.status in (200, 416, 501):
+            raise RangesRefusedError(connection.name, "does not answer ranges")
+        _check_status(connection.name, answer.status)
+        match = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if match is None or match[3] == "*" or offset not in (None, int(match[1])):
+            raise RangesRefusedError(connection.name, "answered with another range than asked for")
+        start, stop = int(match[1]), int(match[2]) + 1
+        data = await _read_exactly(connection, answer, min(stop - start, count))
+        etag = answer.headers.get("ETag", "")
+        return Part(start, data, int(match[3]), etag if etag.startswith('"') else None)
+
+
+async def _read_exactly(
+    connection: Connection, answer: aiohttp.ClientResponse, count: int
+) -> bytes:
+    data = bytearray()
+    while len(data) < count and (chunk := await connection.read_some(answer)):
+        data += chunk
+    if len(data) != count:
+        raise UpstreamUnavailableError(connection.name, "broke off its answer")
+    return bytes(data)
+
+
 async def head_length(connection: Connection, kind: Kind, url: str) -> int | None:
     """Ask how long a file is, without its body; None if upstream does not say."""
     headers = {"Accept-Encoding": "identity"}

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from multidict import CIMultiDict
 
-from pypicached.cache.download import Download
-from pypicached.cache.files import SIDECAR, Files, Miss
+from pypicached.cache.download import Download, Miss
+from pypicached.cache.files import SIDECAR, Files
 from pypicached.cache.passthrough import PassThrough
 from pypicached.cache.stored_files import FileKey, Hit
 from pypicached.errors import (
@@ -64,7 +64,7 @@ class FileHandler:
         if hit is not None:
             return await self._send_hit(exchange, key, hit)
         try:
-            if exchange.bodiless:
+            if exchange.bodiless and key.kind == "file":
                 return await self._head(exchange, key)
             found = await self._files.open(key)
             if isinstance(found, Hit):
@@ -152,7 +152,7 @@ class FileHandler:
             result: Result = "misses" if miss.leading else "joins"
             self._count(exchange, key, result, miss.project, 0 if miss.leading else 1)
             status = f"pypicached; fwd=miss; {'stored' if miss.leading else 'collapsed'}"
-            sha256 = download.source.expected.hashes.get("sha256")
+            sha256 = download.sha256 or download.source.expected.hashes.get("sha256")
             headers = self._headers(key, f'"{sha256}"' if sha256 else None, status)
             return await self._stream(exchange, download, headers)
         except NoRoomError:
@@ -174,21 +174,22 @@ class FileHandler:
     async def _stream(
         self, exchange: Exchange, download: Download, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
-        request = exchange.request
-        if download.length is None:
+        request, whole = exchange.request, download.length is None
+        part = Part(200, 0, 0)
+        if whole:
             headers.popall("Accept-Ranges", None)
-            response = web.StreamResponse(headers=headers)
-            if request.version >= (1, 1):
-                response.enable_chunked_encoding()
-            send = write_growing(response, download)
         else:
-            answer = conditional(exchange, headers, download.length)
-            response = web.StreamResponse(status=answer.status, headers=headers)
-            stop = answer.start if answer.status in (304, 416) else answer.stop
-            send = send_growing(request, download, answer.start, stop)
+            assert download.length is not None
+            part = conditional(exchange, headers, download.length)
+        response = web.StreamResponse(status=part.status, headers=headers)
+        if whole and request.version >= (1, 1):
+            response.enable_chunked_encoding()
         await exchange.prepare(response)
         try:
-            await send
+            if whole and not exchange.bodiless:
+                await write_growing(response, download)
+            elif part.status in (200, 206) and not exchange.bodiless:
+                await send_growing(request, download, part.start, part.stop)
         except (PypicachedError, OSError):
             cut_off(request)  # said in the log by the download's owner
         return response
