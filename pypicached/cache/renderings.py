@@ -14,10 +14,11 @@ from multidict import CIMultiDict
 
 from pypicached.cache.codings import encode, unpack
 from pypicached.cache.sidecars import with_sidecars
+from pypicached.cache.stepping import in_steps
 from pypicached.ledger import Page
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.negotiate import Format
-from pypicached.simple.render import render_html, render_json
+from pypicached.simple.render import html_steps, json_steps
 from pypicached.store.disk import DiskPool
 
 VARY = "Accept, Accept-Encoding"
@@ -59,9 +60,9 @@ async def build_rendering(
 ) -> Rendering:
     """Render a stored page; its row must be "present"."""
     assert row.body is not None
-    page = with_sidecars(decode_page(row.body))
-    render = render_json if variant.format is Format.JSON else render_html
-    body = render(page, variant.prefix)
+    page = await in_steps(with_sidecars(decode_page(row.body)))
+    render = json_steps if variant.format is Format.JSON else html_steps
+    body = await in_steps(render(page, variant.prefix))
     if variant.coding != "identity":
         if len(body) > INLINE_BYTES:
             body = await disk.run(encode, body, variant.coding)

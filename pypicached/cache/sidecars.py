@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pypicached.simple.model import ProjectFile, ProjectPage
+from pypicached.simple.steps import Steps, batches
 
 
 def has_sidecar(file: ProjectFile) -> bool:
@@ -12,15 +13,18 @@ def has_sidecar(file: ProjectFile) -> bool:
     return bool(file.core_metadata) or file.filename.endswith(".whl")
 
 
-def with_sidecars(page: ProjectPage) -> ProjectPage:
-    """Return the page with core metadata advertised for every wheel.
+def with_sidecars(page: ProjectPage) -> Steps[ProjectPage]:
+    """Return, in steps, the page with core metadata advertised for every wheel.
 
     Without a hash where upstream gave none, so that making one later changes no page.
     """
-    files = [
-        msgspec.structs.replace(file, core_metadata=True)
-        if not file.core_metadata and has_sidecar(file)
-        else file
-        for file in page.files
-    ]
+    files: list[ProjectFile] = []
+    for batch in batches(page.files):
+        files += [
+            msgspec.structs.replace(file, core_metadata=True)
+            if not file.core_metadata and has_sidecar(file)
+            else file
+            for file in batch
+        ]
+        yield
     return msgspec.structs.replace(page, files=files)

@@ -8,12 +8,21 @@ upstream did not say.
 from __future__ import annotations
 
 from pypicached.simple.model import ProjectPage
-from pypicached.simple.parse_html import parse_page_html
-from pypicached.simple.parse_json import parse_list_json, parse_page_json
+from pypicached.simple.parse_html import page_html_steps
+from pypicached.simple.parse_json import page_json_steps, parse_list_json
 from pypicached.simple.parse_list import ListParser
 from pypicached.simple.rows import MAX_FILES, ParseError
+from pypicached.simple.steps import Steps, finish
 
-__all__ = ["MAX_FILES", "ListParser", "ParseError", "kind_of", "parse_list_json", "parse_page"]
+__all__ = [
+    "MAX_FILES",
+    "ListParser",
+    "ParseError",
+    "kind_of",
+    "page_steps",
+    "parse_list_json",
+    "parse_page",
+]
 
 _SIMPLE = "application/vnd.pypi.simple."
 _KINDS = {
@@ -33,9 +42,14 @@ def parse_page(body: bytes, content_type: str, url: str, project: str) -> Projec
     `url` is the final one, after redirects: links are relative to it. `content_type` is the header
     as it came, or empty. Raises `ParseError` for anything that is no page of API version 1.
     """
+    return finish(page_steps(body, content_type, url, project))
+
+
+def page_steps(body: bytes, content_type: str, url: str, project: str) -> Steps[ProjectPage]:
+    """Do what `parse_page` does, in steps."""
     if kind_of(content_type, body) == "json":
-        return parse_page_json(body, url, project)
-    return parse_page_html(body, _charset(content_type), url, project)
+        return (yield from page_json_steps(body, url, project))
+    return (yield from page_html_steps(body, _charset(content_type), url, project))
 
 
 def kind_of(content_type: str, body: bytes) -> str:

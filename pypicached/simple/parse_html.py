@@ -30,6 +30,7 @@ from pypicached.simple.rows import (
     provenance,
     status,
 )
+from pypicached.simple.steps import Steps
 from pypicached.simple.urls import Links
 
 # Browsers read Latin-1 as windows-1252 (WHATWG Encoding §4.2); all others here are UTF-8, because
@@ -56,8 +57,8 @@ def decode_html(body: bytes, charset: str | None) -> str:
     return body.decode(codec, "replace")
 
 
-def parse_page_html(body: bytes, charset: str | None, url: str, project: str) -> ProjectPage:
-    """Return the page of `project` that `body`, fetched from `url`, says; raises `ParseError`."""
+def page_html_steps(body: bytes, charset: str | None, url: str, project: str) -> Steps[ProjectPage]:
+    """Parse the page of `project` that `body`, fetched from `url`, says; raises `ParseError`."""
     text = decode_html(body, charset)
     pieces = html_pieces(text)
     head = LexborHTMLParser(next(pieces, ""))
@@ -69,6 +70,7 @@ def parse_page_html(body: bytes, charset: str | None, url: str, project: str) ->
         anchors = [found for node in tree.css("a") if (found := _anchor(node)) is not None]
         files += [file for anchor in anchors if (file := _file(*anchor, rows)) is not None]
         check_count(len(files) + rows.dropped)
+        yield
     if "pypi:repository-version" not in metas:
         check_index_page(text, head, None if files or rows.dropped else project)
     return ProjectPage(

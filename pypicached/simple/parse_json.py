@@ -21,6 +21,7 @@ from pypicached.simple.rows import (
     provenance,
     status,
 )
+from pypicached.simple.steps import Steps, batches
 
 # RFC 8259 §6: integers beyond this do not survive every JSON reader.
 _MAX_SIZE = 2**53 - 1
@@ -92,12 +93,15 @@ _LOOSE_LIST = msgspec.json.Decoder(_LooseList)
 _FIELDS = {field.encode_name: field.type for field in msgspec.structs.fields(_Row)}
 
 
-def parse_page_json(body: bytes, url: str, project: str) -> ProjectPage:
-    """Return the page of `project` that `body`, fetched from `url`, says; raises `ParseError`."""
+def page_json_steps(body: bytes, url: str, project: str) -> Steps[ProjectPage]:
+    """Parse the page of `project` that `body`, fetched from `url`, says; raises `ParseError`."""
     page, unreadable = _decode(body.removeprefix(_BOM))
     rows = FileRows(url)
     rows.dropped = unreadable
-    files = [file for row in page.files if (file := _file(row, rows)) is not None]
+    files: list[ProjectFile] = []
+    for batch in batches(page.files):
+        files += [file for row in batch if (file := _file(row, rows)) is not None]
+        yield
     marker = page.project_status or _Status()
     return ProjectPage(
         name=project,

@@ -6,10 +6,22 @@ not decide what is listed: policy and offline filtering have happened on the pag
 
 from __future__ import annotations
 
-from pypicached.simple.render_html import list_html_chunks, render_html, render_list_html
-from pypicached.simple.render_json import list_json_chunks, render_json, render_list_json
+from pypicached.simple.render_html import (
+    html_steps,
+    list_html_chunks,
+    render_html,
+    render_list_html,
+)
+from pypicached.simple.render_json import (
+    json_steps,
+    list_json_chunks,
+    render_json,
+    render_list_json,
+)
 
 __all__ = [
+    "html_steps",
+    "json_steps",
     "list_html_chunks",
     "list_json_chunks",
     "render_html",

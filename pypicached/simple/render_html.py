@@ -12,6 +12,7 @@ from itertools import islice
 from pypicached.simple.claims import claimable_version
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.names import normalize
+from pypicached.simple.steps import Steps, batches, finish
 from pypicached.simple.urls import link_path
 
 _NAMES_PER_CHUNK = 2048  # about 100 KiB of HTML
@@ -36,11 +37,18 @@ def render_html(page: ProjectPage, prefix: str) -> bytes:
     `prefix` is the relative way to the files of its index, such as `../../files/pypi/`. A
     quarantined project lists no files (rule 23).
     """
+    return finish(html_steps(page, prefix))
+
+
+def html_steps(page: ProjectPage, prefix: str) -> Steps[bytes]:
+    """Do what `render_html` does, in steps."""
     files = [] if page.status == "quarantined" else page.files
     prefix = escape(prefix)
     title = f"Links for {escape(page.name)}"
     parts = [_HEAD, _metas(page), f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"]
-    parts += [_anchor(file, prefix) for file in files]
+    for batch in batches(files):
+        parts += [_anchor(file, prefix) for file in batch]
+        yield
     parts.append("</body>\n</html>\n")
     return "".join(parts).encode("utf-8", "replace")
 

@@ -16,6 +16,7 @@ import msgspec
 
 from pypicached.simple.claims import claimable_version, listed_versions
 from pypicached.simple.model import ProjectFile, ProjectPage
+from pypicached.simple.steps import Steps, batches, finish
 from pypicached.simple.urls import link_path
 
 _NAMES_PER_CHUNK = 4096  # about 100 KiB of JSON
@@ -61,13 +62,23 @@ def render_json(page: ProjectPage, prefix: str) -> bytes:
     `prefix` is the relative way to the files of its index, such as `../../files/pypi/`. A
     quarantined project lists no files (rule 23).
     """
+    return finish(json_steps(page, prefix))
+
+
+def json_steps(page: ProjectPage, prefix: str) -> Steps[bytes]:
+    """Do what `render_json` does, in steps."""
     if page.status == "quarantined":
         page = msgspec.structs.replace(page, files=[])
     version, versions = _claims(page)
+    yield
+    rows: list[_Row] = []
+    for batch in batches(page.files):
+        rows += [_row(file, prefix) for file in batch]
+        yield
     rendered = _Page(
         meta=_Meta(version),
         name=page.name,
-        files=[_row(file, prefix) for file in page.files],
+        files=rows,
         versions=versions,
         project_status=_status(page),
     )

@@ -1,0 +1,44 @@
+"""Long work on the event loop lets others run (invariant 10), told by turns and not by time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pypicached.cache.stepping import in_steps
+from pypicached.simple.model import ProjectFile, ProjectPage
+from pypicached.simple.parse import page_steps
+from pypicached.simple.render import html_steps, json_steps, render_html, render_json
+from pypicached.simple.steps import STEP_ROWS, Steps
+
+
+async def turns_during(steps: Steps[object]) -> int:
+    """Return how often another task ran while the steps were done."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count())
+    await in_steps(steps)
+    other.cancel()
+    return turns
+
+
+async def test_stepping__others_run_between_steps() -> None:
+    """Parsing and rendering a page of many files gives way once per step at least."""
+    files = [
+        ProjectFile(filename=f"foo-1.{i}.tar.gz", url=f"https://files.example/foo-1.{i}.tar.gz")
+        for i in range(10 * STEP_ROWS)
+    ]
+    page = ProjectPage(name="foo", files=files)
+    prefix = "https://files.example/"
+    url = "https://index.example/simple/foo/"
+    rendered = {"json": render_json(page, prefix), "html": render_html(page, prefix)}
+    types = {"json": "application/vnd.pypi.simple.v1+json", "html": "text/html"}
+    for kind, body in rendered.items():
+        assert await turns_during(page_steps(body, types[kind], url, "foo")) >= 10
+    assert await turns_during(json_steps(page, prefix)) >= 10
+    assert await turns_during(html_steps(page, prefix)) >= 10
