@@ -23,6 +23,7 @@ from pypicached.cache.observe import Observations
 from pypicached.cache.pages import Pages
 from pypicached.cache.project_list import ListRefresh, ProjectLists
 from pypicached.cache.pruning import Pruning
+from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.recovery import count_stored
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.stored import StoredPage, Times
@@ -88,6 +89,7 @@ class Assembly:
         self.blobs = Blobs(self.store, self.ledger, budget)
         await count_stored(self.ledger, self.blobs)
         self.observations = Observations(self._now)
+        self.quarantine = Quarantine(await self.ledger.pages.quarantined())
 
     def build_cache(self) -> None:
         """Build what answers for pages and files."""
@@ -105,8 +107,11 @@ class Assembly:
         self.eviction = Eviction(self.blobs, self.ledger)
         self.files = Files(
             self.connections,
-            Listings(self.catalog, self.ledger, now=self._now),
-            StoredFiles(self.ledger, self.blobs, Memory(settings.cache.memory // 2)),
+            Listings(self.catalog, self.ledger, self.quarantine, now=self._now),
+            StoredFiles(
+                self.ledger, self.blobs, Memory(settings.cache.memory // 2), self.quarantine
+            ),
+            self.quarantine,
             blobs=self.blobs,
             eviction=self.eviction,
             observations=self.observations,
@@ -163,6 +168,7 @@ class Assembly:
                 disk=self.store.disk,
                 worker=worker,
                 observations=self.observations,
+                quarantine=self.quarantine,
                 on_bytes=lambda octets: usage.count_received("page", index.name, octets),
                 now=self._now,
             ),
@@ -202,6 +208,8 @@ class Assembly:
         )
         private = {i.name: i.authentication != "none" for i in settings.indexes}
         scope = "private" if any(private.values()) else "public"
+        # A list of all indexes is fresh for no longer than each of them is (rule 36).
+        list_ttl = min(self._times(index).ttl for index in settings.indexes)
         pages = SimplePages(self.catalog, usage, now=self._now)
         metrics = Metrics(usage, self.blobs, self.files, self.observations)
         self.sweep = Sweep(clients=clients, head_seconds=settings.limits.request_head)
@@ -211,7 +219,7 @@ class Assembly:
                 self.lists,
                 pages,
                 usage,
-                cache_control=f"{scope}, max-age={int(settings.cache.page_ttl)}",
+                cache_control=f"{scope}, max-age={int(list_ttl)}",
                 now=self._now,
             ),
             files=FileHandler(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import base64
+import logging
 
+from pypicached.errors import SettingsError
+from pypicached.logs import event
 from pypicached.settings import Index
+
+logger = logging.getLogger(__name__)
 
 
 class Credentials:
@@ -22,9 +27,15 @@ class Credentials:
         return self._header
 
     def reread(self) -> bool:
-        """Read the secret again; return whether it has changed. SettingsError if it cannot be."""
+        """Read the secret again; return whether it has changed.
+
+        A file that cannot be read (it may be about to be replaced) changes nothing: the 401 stands.
+        """
         before = self._header
-        self._header = self._build()
+        try:
+            self._header = self._build()
+        except SettingsError as error:
+            event(logger, logging.WARNING, str(error), index=self._index.name)
         return self._header != before
 
     def _build(self) -> str | None:

@@ -43,8 +43,9 @@ FLUSH_SECONDS = 5.0
 KEEPALIVE_SECONDS = 75.0
 # A connection that is idle may have a request under way to us: it is answered, and told to close.
 QUIET_SECONDS = 0.3
-# What is left of a transfer after the drain gets this long to notice that it is over.
-CLOSE_SECONDS = 1.0
+# What is left of a transfer or a command after the drain gets this long to notice that it is over;
+# aiohttp waits it twice, before and after it cancels, and by itself would wait for a minute.
+CLOSE_SECONDS = 0.2
 # The group whose members may use the system's control socket (PRODUCT.md section 3).
 GROUP = "pypicached"
 
@@ -129,7 +130,11 @@ class Daemon:
         if gid is not None:
             with contextlib.suppress(PermissionError):
                 os.chown(self._settings.server.control_socket, -1, gid)
-        runner = web.AppRunner(build_app(self.parts.operations, readers_gid=gid), access_log=None)
+        runner = web.AppRunner(
+            build_app(self.parts.operations, readers_gid=gid),
+            access_log=None,
+            shutdown_timeout=CLOSE_SECONDS,
+        )
         await self._serve(runner, [control])
         server = PublicServer(
             app,
@@ -185,6 +190,8 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        # Its default action would end a daemon that an administrator meant to reload.
+        loop.add_signal_handler(signal.SIGHUP, _refuse_reload)
 
     def _on_signal(self) -> None:
         """The first signal stops in order, the second one at once."""
@@ -208,6 +215,10 @@ class Daemon:
                 await asyncio.wait_for(self._hurry.wait(), 0.05)
         if self._app.active:
             event(logger, logging.WARNING, f"cut off {self._app.active} running answers")
+
+
+def _refuse_reload() -> None:
+    event(logger, logging.WARNING, "SIGHUP: a new configuration needs a restart of the daemon")
 
 
 async def _feed_watchdog(seconds: float) -> None:

@@ -41,6 +41,10 @@ class NotAcceptableError(PypicachedError):
     """No media type or coding that we can make is acceptable to the client (RFC 9110 §15.5.7)."""
 
 
+class RefusedError(PypicachedError):
+    """A rule refuses the file or project; the message names the rule and what it refused."""
+
+
 # ── upstream ─────────────────────────────────────────────────────────────────────────────────
 
 

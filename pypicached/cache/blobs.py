@@ -43,14 +43,12 @@ class Blobs:
         try:
             await self.store.disk.run(spool.seal, file.size_bytes)
             async with self._turn:
-                before = self.store.stat(file.sha256)
+                # What has a row is counted, even if its blob had vanished: it is replaced.
                 known = await self._files.get_blob(file.sha256)
                 disk = await self.store.publish(spool, file.sha256)
-                kept = True
-                self.budget.commit(reserved, disk)
-                if before is not None and known is not None:
-                    self.budget.removed(known.disk_bytes)
                 await self._files.record(file, disk)
+                kept = True
+                self.budget.commit(reserved, disk - (known.disk_bytes if known else 0))
         finally:
             if not kept:
                 self.budget.release(reserved)
@@ -68,10 +66,10 @@ class Blobs:
             known = await self._files.get_blob(file.sha256)
             if known is not None and known.size_bytes != about.st_size:
                 return False
-            if known is None:
-                self.budget.commit(0, disk_bytes(about))
             whole = msgspec.structs.replace(file, size_bytes=about.st_size)
-            await self._files.record(whole, disk_bytes(about))
+            disk = disk_bytes(about)
+            await self._files.record(whole, disk)
+            self.budget.commit(0, disk - (known.disk_bytes if known else 0))
             return True
 
     async def adopt(self, blob: BlobRow) -> bool:

@@ -9,25 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
-from pypicached.cache.digests import Expected
 from pypicached.cache.progress import Progress
+from pypicached.cache.source import Source
 from pypicached.cache.uses import Uses
 from pypicached.errors import PypicachedError
-from pypicached.ledger import Kind
 from pypicached.store import Spool
-from pypicached.upstream import Connection
 
 # Held back until verified; files up to this size are sent only when they are known to be right.
 HOLD_BYTES = 64 * 1024
-
-
-class Source(msgspec.Struct, frozen=True):
-    """Where a file comes from, and what its index said of it."""
-
-    connection: Connection
-    kind: Kind
-    url: str
-    expected: Expected
 
 
 class Download:
@@ -43,6 +32,8 @@ class Download:
         self.progress = Progress()
         self.error: PypicachedError | None = None
         self.sha256: str | None = None
+        # A sidecar is small, and may turn out to be wrong and be made anew: all or nothing.
+        self._held = source.kind == "metadata"
         self._attached = 0
         self._spool: Spool | None = None
         self._uses: Uses | None = None
@@ -74,11 +65,17 @@ class Download:
         self.length = length
         self.progress.changed()
 
-    def begin_again(self) -> None:
-        """Forget a spool of which nothing may have left: the file comes from elsewhere."""
+    def hold_all(self) -> None:
+        """Release nothing before everything matched; nothing may have left."""
         assert not self.releasable, "bytes may have left"
+        self._held = True
+
+    def begin_again(self, made: bytes) -> None:
+        """What upstream sent was not the file, or not there: these bytes of ours are."""
+        self.hold_all()
+        self.source = msgspec.structs.replace(self.source, made=made)
         self._spool = None
-        self.length = self.source.expected.size
+        self.length = None
         self.progress.written = 0
 
     def verified(self, sha256: str, length: int, uses: Uses) -> None:
@@ -104,6 +101,8 @@ class Download:
         written = self.progress.written
         if self.sha256 is not None:
             return written
+        if self._held:
+            return 0
         whole = written if self.length is None else self.length
         return max(0, min(written, whole - HOLD_BYTES))
 

@@ -7,6 +7,7 @@ are here already under another name, else downloaded by one owner task, whoever 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -14,14 +15,16 @@ from contextlib import AbstractContextManager
 
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.digests import Expected
-from pypicached.cache.download import Download, Miss, Source
+from pypicached.cache.download import Download, Miss
 from pypicached.cache.eviction import Eviction
-from pypicached.cache.flight import Flights
+from pypicached.cache.flight import Flights, to_the_end
 from pypicached.cache.listing import Listings
-from pypicached.cache.making import Making, stream_of
+from pypicached.cache.making import Making
 from pypicached.cache.observe import Observations
 from pypicached.cache.passthrough import STREAMS, PassThrough
+from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.sidecars import has_sidecar
+from pypicached.cache.source import Source
 from pypicached.cache.stored_files import FileKey, Hit, StoredFiles
 from pypicached.cache.transfer import Arrived, Transfer
 from pypicached.errors import (
@@ -32,6 +35,7 @@ from pypicached.errors import (
     PypicachedError,
     StoppingError,
     UpstreamAnswerError,
+    UpstreamDeniedError,
     VerificationError,
 )
 from pypicached.ledger import CachedFile, Kind
@@ -52,6 +56,7 @@ class Files:
         connections: Mapping[str, Connection],
         listings: Listings,
         stored: StoredFiles,
+        quarantine: Quarantine,
         *,
         blobs: Blobs,
         eviction: Eviction,
@@ -62,6 +67,7 @@ class Files:
         self.stored = stored
         self._connections = connections
         self._listings = listings
+        self._quarantine = quarantine
         self._blobs = blobs
         self._eviction = eviction
         self._observations = observations
@@ -79,7 +85,7 @@ class Files:
         return [miss.download for miss in self._running.values()]
 
     async def close(self) -> None:
-        """Cancel running downloads; their readers are told."""
+        """Cancel running downloads, whose readers are told; what is verified is still kept."""
         await self._flights.close()
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
@@ -95,7 +101,7 @@ class Files:
             return hit
         if key not in self._running:
             project, entry = await self.describe(key)
-            source = self._source(key, entry)
+            source = self._source(key, project, entry)
             if await self._link(key, project, entry, source.expected):
                 hit = await self.stored.get(key)
                 if hit is not None:
@@ -103,11 +109,15 @@ class Files:
             if key not in self._running:  # others may have come this far meanwhile
                 return self._lead(key, project, entry, source)
         running = self._running[key]
+        self._quarantine.check(key.index, running.project)
         running.download.attach()
         return Miss(running.project, running.download, leading=False)
 
     async def describe(self, key: FileKey) -> tuple[str, ProjectFile]:
-        """Return (project, page entry) of a file. Raises FileNotListedError, UpstreamError."""
+        """Return (project, page entry) of a file.
+
+        Raises FileNotListedError, RefusedError, UpstreamError.
+        """
         project, entry = await self._listings.find(key.index, key.path)
         if key.kind == "metadata" and not has_sidecar(entry):
             raise FileNotListedError("that file is no wheel, and its index offers no metadata")
@@ -126,26 +136,29 @@ class Files:
     async def describe_length(self, key: FileKey) -> tuple[str, int | None, str | None]:
         """Return (project, length, sha256) of a file that is not stored, without its body."""
         project, entry = await self.describe(key)
-        source = self._source(key, entry)
+        source = self._source(key, project, entry)
         length = source.expected.size
         if length is None:
-            length = await head_length(source.connection, source.kind, source.url)
+            head = functools.partial(head_length, source.connection, source.kind)
+            length = await source.ask(head)
         return project, length, source.expected.hashes.get("sha256")
 
     def in_use(self, sha256: str) -> AbstractContextManager[None]:
         """Hold a blob against eviction while it is sent."""
         return self._blobs.in_use(sha256)
 
-    def _source(self, key: FileKey, entry: ProjectFile) -> Source:
+    def _source(self, key: FileKey, project: str, entry: ProjectFile) -> Source:
         connection = self._connections[key.index]
         if key.kind == "file":
             expected = Expected(size=entry.size, hashes=entry.hashes)
-            return Source(connection, "file", entry.url, expected)
-        hashes = entry.core_metadata if isinstance(entry.core_metadata, dict) else {}
-        # PEP 658: `.metadata` is appended to the file's path, so before a query.
-        path, mark, query = entry.url.partition("?")
-        expected = Expected(hashes=hashes, limit_bytes=connection.limits.metadata_bytes)
-        return Source(connection, "metadata", f"{path}{SIDECAR}{mark}{query}", expected)
+        else:
+            hashes = entry.core_metadata if isinstance(entry.core_metadata, dict) else {}
+            expected = Expected(hashes=hashes, limit_bytes=connection.limits.metadata_bytes)
+
+        async def renew() -> str:
+            return _url(key.kind, await self._listings.current(key.index, project, key.path))
+
+        return Source(connection, key.kind, _url(key.kind, entry), expected, renew=renew)
 
     async def _link(
         self, key: FileKey, project: str, entry: ProjectFile, expected: Expected
@@ -196,10 +209,11 @@ class Files:
         """The owner task: receive, release to the readers, commit."""
         try:
             if key.kind == "metadata":
-                arrived = await self._receive_sidecar(key, entry, download)
+                arrived = await self._receive_sidecar(key, project, entry, download)
             else:
                 arrived = await self._receive(download)
-            await self._keep(key, project, entry.filename, arrived)
+            # A stop does not throw away what has been verified.
+            await to_the_end(self._keep(key, project, entry.filename, arrived))
         except PypicachedError as error:
             self._note(download, error)
             download.failed(error)
@@ -215,35 +229,35 @@ class Files:
 
     async def _receive(self, download: Download) -> Arrived:
         source = download.source
-        transfer = Transfer(
-            download,
-            blobs=self._blobs,
-            eviction=self._eviction,
-            on_bytes=lambda octets: self._on_bytes(source.kind, source.connection.name, octets),
-        )
+
+        def count(octets: int) -> None:
+            if source.made is None:
+                self._on_bytes(source.kind, source.connection.name, octets)
+
+        transfer = Transfer(download, blobs=self._blobs, eviction=self._eviction, on_bytes=count)
         return await transfer.run()
 
     async def _receive_sidecar(
-        self, key: FileKey, entry: ProjectFile, download: Download
+        self, key: FileKey, project: str, entry: ProjectFile, download: Download
     ) -> Arrived:
         """Take upstream's sidecar; make it from the wheel if there is none, or a wrong one."""
         if entry.core_metadata:
             try:
                 return await self._receive(download)
-            except (FileGoneError, VerificationError, UpstreamAnswerError) as error:
-                if download.releasable or not entry.filename.endswith(".whl"):
+            # Object stores say 403 for what is not there.
+            except (
+                FileGoneError,
+                UpstreamDeniedError,
+                UpstreamAnswerError,
+                VerificationError,
+            ) as e:
+                if not entry.filename.endswith(".whl"):
                     raise
-                event(logger, logging.WARNING, f"sidecar of {entry.filename}: {error}")
-            download.begin_again()
-        made = await self._making.make(key, entry, download.source.connection)
-        transfer = Transfer(
-            download,
-            blobs=self._blobs,
-            eviction=self._eviction,
-            on_bytes=lambda _octets: None,
-            opened=lambda _fresh: stream_of(made),
-        )
-        return await transfer.run()
+                event(logger, logging.WARNING, f"sidecar of {entry.filename}: {e}")
+        wheel = FileKey(key.index, key.path, "file")
+        made = await self._making.make(key, entry, self._source(wheel, project, entry))
+        download.begin_again(made)
+        return await self._receive(download)
 
     async def _keep(self, key: FileKey, project: str, filename: str, arrived: Arrived) -> None:
         file = self._cached(
@@ -274,3 +288,12 @@ class Files:
             self._observations.verification_failures += 1
         self._observations.failed(download.filename, str(error))
         event(logger, level, f"download of {download.filename}: {error}")
+
+
+def _url(kind: Kind, entry: ProjectFile) -> str:
+    """Return where upstream has a file, or its core metadata."""
+    if kind == "file":
+        return entry.url
+    # PEP 658: `.metadata` is appended to the file's path, so before a query.
+    path, mark, query = entry.url.partition("?")
+    return f"{path}{SIDECAR}{mark}{query}"

@@ -23,7 +23,7 @@ class Flights(Generic[K, T]):
     """Running work by key. Single-threaded: only the event loop calls it."""
 
     def __init__(self) -> None:
-        # The only mutable state; a key is here exactly as long as its task runs.
+        # The only mutable state. A task that is done may stay until the loop calls `_landed`.
         self._tasks: dict[K, asyncio.Task[T]] = {}
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class Flights(Generic[K, T]):
     ) -> tuple[asyncio.Task[T], bool]:
         """Return the running task of `key`, and whether this call started it."""
         running = self._tasks.get(key)
-        if running is not None:
+        if running is not None and not running.done():
             return running, False
         task = asyncio.get_running_loop().create_task(work(), name=f"flight {key}")
         self._tasks[key] = task
@@ -42,7 +42,8 @@ class Flights(Generic[K, T]):
         return task, True
 
     def _landed(self, key: K, task: asyncio.Task[T]) -> None:
-        del self._tasks[key]
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
         if task.cancelled():
             return
         error = task.exception()  # also marks it as seen: all waiters may have left
@@ -61,3 +62,13 @@ async def wait_at_most(task: asyncio.Task[T], seconds: float) -> bool:
     """Wait for a flight without owning it; return whether it landed in time."""
     done, _ = await asyncio.wait({task}, timeout=seconds)
     return bool(done)
+
+
+async def to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Do `work` to its end also if the caller is cancelled meanwhile; then raise that."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

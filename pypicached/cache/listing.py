@@ -12,8 +12,14 @@ from collections.abc import Callable
 
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.pages import FORCED_SECONDS, Answer
+from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import decode_page
-from pypicached.errors import FileNotListedError, ProjectNotFoundError, UpstreamUnavailableError
+from pypicached.errors import (
+    FileNotListedError,
+    ProjectNotFoundError,
+    RefusedError,
+    UpstreamUnavailableError,
+)
 from pypicached.ledger import Ledger, Page
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.names import projects_of
@@ -27,19 +33,23 @@ class Listed(OrderedDict[str, ProjectFile]):
     """The files of one page by their key (`simple.urls`), as of one fetch."""
 
     def __init__(self, page: ProjectPage) -> None:
-        # A quarantined project lists nothing (PEP 792, rule 23).
-        files = [] if page.status == "quarantined" else page.files
-        super().__init__((key, file) for file in files if (key := file_key(file.url)))
+        super().__init__((key, file) for file in page.files if (key := file_key(file.url)))
 
 
 class Listings:
     """Looks files up on the pages of their projects."""
 
     def __init__(
-        self, catalog: Catalog, ledger: Ledger, *, now: Callable[[], float] = time.time
+        self,
+        catalog: Catalog,
+        ledger: Ledger,
+        quarantine: Quarantine,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
         self._ledger = ledger
+        self._quarantine = quarantine
         self._now = now
         self._decoded: OrderedDict[tuple[str, str], tuple[float, Listed]] = OrderedDict()
         self._held = 0
@@ -48,15 +58,16 @@ class Listings:
         """Return (project, entry) of the file with this key.
 
         Raises FileNotListedError if no page that may list it does, UpstreamError if one of these
-        pages cannot be had or is older than the outage that we are in.
+        pages cannot be had or is older than the outage that we are in, RefusedError if its project
+        is quarantined.
         """
-        failure: UpstreamUnavailableError | None = None
+        failure: UpstreamUnavailableError | RefusedError | None = None
         for project in await self._projects(index, path):
             try:
                 file = await self._on_page(index, project, path)
             except ProjectNotFoundError:
                 continue
-            except UpstreamUnavailableError as error:
+            except (UpstreamUnavailableError, RefusedError) as error:
                 failure = error
                 continue
             if file is not None:
@@ -65,6 +76,18 @@ class Listings:
             raise failure
         raise FileNotListedError("no project page of this index lists that file")
 
+    async def current(self, index: str, project: str, path: str) -> ProjectFile:
+        """Return the entry of a file as its page has it now, asked once more (at most in 10 s).
+
+        Raises FileNotListedError, ProjectNotFoundError, RefusedError, UpstreamError.
+        """
+        answer = await self._catalog.page(project, index, no_cache=True)
+        self._quarantine.check(index, project)
+        file = self._files(answer.page.row).get(path)
+        if file is None:
+            raise FileNotListedError("its project's page does not list that file any more")
+        return file
+
     async def _projects(self, index: str, path: str) -> list[str]:
         odd = await self._ledger.pages.project_of_odd(index, path)
         names = projects_of(path.rsplit("/", 1)[1])
@@ -72,6 +95,7 @@ class Listings:
 
     async def _on_page(self, index: str, project: str, path: str) -> ProjectFile | None:
         answer = await self._catalog.page(project, index)
+        self._quarantine.check(index, project)
         file = self._files(answer.page.row).get(path)
         if file is None and answer.page.age(self._now()) >= FORCED_SECONDS:
             # The file may be newer than our page: a lock file made a minute ago, say.

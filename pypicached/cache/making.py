@@ -7,39 +7,26 @@ wheels to read their metadata, whatever the index can do.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from pypicached.cache.download import Miss
+from pypicached.cache.source import Source
 from pypicached.cache.stored_files import FileKey, Hit, StoredFiles
-from pypicached.errors import UpstreamAnswerError
+from pypicached.errors import NoRoomError, UpstreamAnswerError
 from pypicached.ledger import Kind
 from pypicached.simple.model import ProjectFile
 from pypicached.store.disk import DiskPool
-from pypicached.upstream import Connection, FileStream, Part, RangesRefusedError, fetch_part
+from pypicached.upstream import Part, RangesRefusedError, fetch_part
 from pypicached.wheel import MissingError, Sparse, WheelError, read_metadata
 
 # The directory of a wheel of 100 files, and often its metadata beside it. A hundredth of the file
 # is what the directory of a large wheel takes.
 TAIL_BYTES, LARGEST_TAIL_BYTES = 12 * 1024, 256 * 1024
 TAIL_SHARE = 256
-# End, comment, directory, member; more is a wheel that is made to be asked for.
-MAX_PARTS = 8
-READ_AHEAD_BYTES = 64 * 1024
-
-
-@contextlib.asynccontextmanager
-async def stream_of(data: bytes) -> AsyncIterator[FileStream]:
-    """Yield bytes that we made as if an upstream sent them."""
-    pieces = [data]
-
-    async def read_some() -> bytes:
-        return pieces.pop() if pieces else b""
-
-    yield FileStream(
-        start=0, length=len(data), validator=None, content_encoding="", read_some=read_some
-    )
+# Comment, zip64 end, directory, member, its extra field; more is a wheel that is made to be asked
+# for again and again.
+MAX_PARTS = 6
 
 
 class Making:
@@ -57,28 +44,25 @@ class Making:
         self._open_file = open_file
         self._on_bytes = on_bytes
 
-    async def make(self, key: FileKey, entry: ProjectFile, connection: Connection) -> bytes:
-        """Return the wheel's METADATA, byte for byte.
+    async def make(self, key: FileKey, entry: ProjectFile, source: Source) -> bytes:
+        """Return the METADATA, byte for byte, of the wheel that `source` gives.
 
         Raises UpstreamAnswerError for a damaged wheel, and what fetching it raises.
         """
         wheel = FileKey(key.index, key.path, "file")
-        limit = connection.limits.metadata_bytes
         try:
             hit = self._stored.ready(wheel) or await self._stored.get(wheel)
-            if hit is None:
-                try:
-                    return await self._from_parts(entry, connection)
-                except RangesRefusedError:
-                    found = await self._open_file(wheel)
-                    if isinstance(found, Miss):
-                        return await self._from_download(found, entry.filename, limit)
-                    hit = found
-            return await self._from_hit(hit, entry.filename, limit)
+            if hit is not None:
+                return await self._from_hit(hit, entry.filename, source)
+            try:
+                return await self._from_parts(entry, source)
+            except RangesRefusedError:
+                return await self._from_whole(wheel, entry.filename, source)
         except WheelError as error:
             raise UpstreamAnswerError(key.index, f"cannot read a wheel: {error}") from error
 
-    async def _from_hit(self, hit: Hit, filename: str, limit: int) -> bytes:
+    async def _from_hit(self, hit: Hit, filename: str, source: Source) -> bytes:
+        limit = source.connection.limits.metadata_bytes
         if hit.body is not None:
             sparse = Sparse(len(hit.body))
             sparse.add(0, hit.body)
@@ -88,27 +72,38 @@ class Making:
         finally:
             os.close(hit.fd)
 
-    async def _from_download(self, miss: Miss, filename: str, limit: int) -> bytes:
-        """Wait for the whole wheel, like any other reader."""
-        download = miss.download
+    async def _from_whole(self, wheel: FileKey, filename: str, source: Source) -> bytes:
+        """Download the wheel, or wait for it, like any other reader."""
+        found = await self._open_file(wheel)
+        if isinstance(found, Hit):
+            return await self._from_hit(found, filename, source)
+        download = found.download
         try:
             reach = 0
             while not download.progress.ended:
                 reach = await download.wait_beyond(reach)
             length = await download.wait_beyond(reach)
             fd = download.open_reader()
+            limit = source.connection.limits.metadata_bytes
             try:
                 return await self._disk.run(_read_from, fd, length, filename, limit)
             finally:
                 os.close(fd)
+        except NoRoomError as error:
+            raise UpstreamAnswerError(
+                source.connection.name, "does not answer ranges, and there is no room for its wheel"
+            ) from error
         finally:
             download.detach()
 
-    async def _from_parts(self, entry: ProjectFile, connection: Connection) -> bytes:
-        """Fetch only what zipfile wants to see. RangesRefusedError if upstream has no ranges."""
+    async def _from_parts(self, entry: ProjectFile, source: Source) -> bytes:
+        """Fetch only what is looked at. RangesRefusedError if that cannot be had."""
+        connection = source.connection
         share = 0 if entry.size is None else entry.size // TAIL_SHARE
         tail = max(TAIL_BYTES, min(share, LARGEST_TAIL_BYTES))
-        part = await self._fetch(connection, entry.url, None, tail, None)
+        part = await self._fetch(source, None, tail, None)
+        if entry.size not in (None, part.length):
+            raise RangesRefusedError(connection.name, "has a file of another length")
         sparse = Sparse(part.length)
         sparse.add(part.start, part.data)
         for _ in range(MAX_PARTS):
@@ -117,38 +112,34 @@ class Making:
                     read_metadata, sparse, entry.filename, connection.limits.metadata_bytes
                 )
             except MissingError as missing:
-                new = await self._fetch(
-                    connection, entry.url, missing.offset, missing.length, part.validator
-                )
-                if new.length != part.length:
+                new = await self._fetch(source, missing.offset, missing.length, part.validator)
+                # The checks in the zip file find what goes together by chance only.
+                if (new.length, new.validator) != (part.length, part.validator):
                     raise RangesRefusedError(connection.name, "changed a file") from missing
                 sparse.add(new.start, new.data)
         raise WheelError("its directory is scattered")
 
     async def _fetch(
-        self,
-        connection: Connection,
-        url: str,
-        offset: int | None,
-        count: int,
-        validator: str | None,
+        self, source: Source, offset: int | None, count: int, validator: str | None
     ) -> Part:
-        part = await fetch_part(
-            connection, "metadata", url, offset=offset, count=count, validator=validator
+        part = await source.ask(
+            lambda url: fetch_part(
+                source.connection, "metadata", url, offset=offset, count=count, validator=validator
+            )
         )
-        self._on_bytes("metadata", connection.name, len(part.data))
+        self._on_bytes("metadata", source.connection.name, len(part.data))
         return part
 
 
 def _read_from(fd: int, length: int, filename: str, limit: int) -> bytes:
-    """Read a wheel's metadata from a file; blocking."""
+    """Read a wheel's metadata from a file of `length` bytes; blocking."""
     sparse = Sparse(length)
-    while True:
+    for _ in range(MAX_PARTS + 1):
         try:
             return read_metadata(sparse, filename, limit)
         except MissingError as missing:
-            count = max(missing.length, READ_AHEAD_BYTES)
-            data = os.pread(fd, count, missing.offset)
-            if not data:
-                raise WheelError("it ends early") from missing
-            sparse.add(missing.offset, data)
+            # The first read is the end: most often the whole directory stands there.
+            start = max(0, min(missing.offset, length - TAIL_BYTES))
+            stop = missing.offset + missing.length
+            sparse.add(start, os.pread(fd, stop - start, start))
+    raise WheelError("it ends early")

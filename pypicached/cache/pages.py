@@ -36,6 +36,7 @@ class Answer(NamedTuple):
 
 
 HIT = "pypicached; hit"
+LATE = "no answer from upstream in time"
 
 
 class Pages:
@@ -93,7 +94,7 @@ class Pages:
         if page is not None and page.fresh(now, self.times) and not forced:
             return Answer(page, "hits", HIT)
         if page is not None and page.may_be_stale(now, self.times):
-            return await self._revalidated(project, page)
+            return await self._revalidated(project, page, wait=no_cache)
         return await self._fetched(project, page)
 
     async def stored(self, project: str) -> StoredPage | None:
@@ -110,18 +111,23 @@ class Pages:
                 self._memory.put(key, page, page.size_bytes)
         return page
 
-    async def _revalidated(self, project: str, page: StoredPage) -> Answer:
-        """Refresh a page that may be served stale if upstream does not answer in time."""
+    async def _revalidated(self, project: str, page: StoredPage, *, wait: bool) -> Answer:
+        """Refresh a page that may be served stale if upstream does not answer in time.
+
+        `wait`: the client wants upstream's word, also where a refresh behind would do.
+        """
         now = self._now()
         failed_at, reason = self._failed.get(project, (0.0, ""))
         if 0 <= now - failed_at < FAILURE_SECONDS:
             return _stale(page, reason)
         flight, leading = self._fly(project, page.row)
         grace = self.times.ttl + self.times.stale_while_revalidate
-        if not page.fresh(now, self.times) and page.age(now) < grace:
+        if not wait and page.age(now) < grace:
             return _stale(page, "stale-while-revalidate")
         if not await wait_at_most(flight, self.times.page_deadline):
-            return _stale(page, "no answer from upstream in time")
+            # The flight goes on; until it lands nobody else waits for as long.
+            self._note_failure(project, LATE)
+            return _stale(page, LATE)
         try:
             new = flight.result()
         except UpstreamError as error:

@@ -11,9 +11,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from pypicached.cache.digests import Digests
-from pypicached.cache.download import HOLD_BYTES, Source
+from pypicached.cache.download import HOLD_BYTES
+from pypicached.cache.encoded import coding_of
+from pypicached.cache.source import Source
 from pypicached.errors import UpstreamAnswerError, VerificationError
-from pypicached.upstream import FileStream, open_file
+from pypicached.upstream import FileStream
 
 # More clients wait for their turn: without a spool each costs the upstream a whole body.
 STREAMS = 4
@@ -43,10 +45,12 @@ class PassThrough:
 
         Reading raises VerificationError before the last bytes if the file is not right.
         """
-        async with (
-            self._turn,
-            open_file(self._connection, self._source.kind, self._source.url) as stream,
-        ):
+        async with self._turn, self._source.open() as stream:
+            if coding_of(stream):
+                # Which of two files it is shows only at its end (rule 51).
+                raise UpstreamAnswerError(
+                    self._connection.name, "encoded a file that there is no room to decode"
+                )
             if stream.length is not None:
                 if self.length not in (None, stream.length):
                     raise VerificationError(
@@ -63,9 +67,7 @@ class PassThrough:
         while data := await stream.read_some():
             self._on_bytes(len(data))
             read += len(data)
-            limit = self._source.expected.limit_bytes
-            if limit is not None and read > limit:
-                raise UpstreamAnswerError(self._connection.name, "its metadata is too large")
+            self._check_bounds(read)
             digests.update(data)
             held += data
             if len(held) > HOLD_BYTES:
@@ -78,3 +80,15 @@ class PassThrough:
             raise VerificationError(self._connection.name, wrong)
         if held:
             yield held
+
+    def _check_bounds(self, read: int) -> None:
+        # More than was announced would fill the client's Content-Length before the verdict.
+        if self.length is not None and read > self.length:
+            raise VerificationError(
+                self._connection.name, f"sent more than the {self.length} bytes of the file"
+            )
+        limit = self._source.expected.limit_bytes
+        if limit is not None and read > limit:
+            raise UpstreamAnswerError(
+                self._connection.name, "its metadata is larger than [limits] metadata_size"
+            )

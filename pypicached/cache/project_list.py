@@ -94,7 +94,8 @@ class ProjectLists:
         Raises ProjectNotFoundError if no index offers a list, UpstreamError if one fails.
         """
         asked = [self.pages[index]] if index is not None else list(self.pages.values())
-        answers = [await pages.get(LIST) for pages in asked]
+        # At once, so that all of them together take no longer than one deadline (rule 41).
+        answers = await asyncio.gather(*(pages.get(LIST) for pages in asked))
         present = [answer for answer in answers if answer.page.row.state == "present"]
         if not present:
             raise ProjectNotFoundError("the index offers no project list")

@@ -12,7 +12,9 @@ import msgspec
 
 from pypicached.cache.codings import pack
 from pypicached.cache.observe import Observations
+from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import encode_page
+from pypicached.cache.stepping import in_steps
 from pypicached.cache.worker import Worker, WorkerError
 from pypicached.errors import (
     LedgerError,
@@ -24,7 +26,7 @@ from pypicached.ledger import Ledger, Page
 from pypicached.logs import event
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.names import projects_of
-from pypicached.simple.parse import ParseError, parse_page
+from pypicached.simple.parse import ParseError, page_steps
 from pypicached.simple.urls import file_key
 from pypicached.store.disk import DiskPool
 from pypicached.upstream import Connection, PageAnswer, Validators, open_page
@@ -48,6 +50,7 @@ class Refresh:
         disk: DiskPool,
         worker: Worker,
         observations: Observations,
+        quarantine: Quarantine,
         on_bytes: Callable[[int], None],
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -56,6 +59,7 @@ class Refresh:
         self._disk = disk
         self._worker = worker
         self._observations = observations
+        self._quarantine = quarantine
         self._on_bytes = on_bytes
         self._now = now
         # Between parsing a page and storing it: keys of files whose names do not tell the project.
@@ -112,13 +116,14 @@ class Refresh:
             )
         self._odd[project] = _odd_paths(page)
         packed = await self._disk.run(pack, encode_page(page))
-        return self._row(project, packed, answer, now)
+        row = self._row(project, packed, answer, now)
+        return msgspec.structs.replace(row, status=page.status)
 
     async def _parse(self, body: bytes, answer: PageAnswer, project: str) -> ProjectPage:
         try:
             if len(body) > INLINE_BYTES:
                 return await self._worker.parse_page(body, answer.content_type, answer.url, project)
-            return parse_page(body, answer.content_type, answer.url, project)
+            return await in_steps(page_steps(body, answer.content_type, answer.url, project))
         except (ParseError, WorkerError) as error:
             # A page that we cannot read is like one that is none: stale, else 502.
             raise UpstreamAnswerError(self._connection.name, str(error)) from error
@@ -138,6 +143,7 @@ class Refresh:
 
     async def _put(self, row: Page, *, renew: bool = False, odd_paths: Sequence[str] = ()) -> Page:
         """Store a row; a ledger that cannot be written costs us the page, not the client."""
+        self._quarantine.note(row)
         try:
             if renew:
                 await self._ledger.pages.renew(row.index, row.project, row.checked_at)

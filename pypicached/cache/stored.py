@@ -34,8 +34,16 @@ class StoredPage:
         held = len(self.row.body or b"")
         return held + sum(len(rendering.body) for rendering in self.renderings.values())
 
+    @property
+    def vouched_at(self) -> float:
+        """When upstream last vouched for it, as far as is known.
+
+        An invalidated page has no such moment of its own: what counts is when it was fetched.
+        """
+        return max(self.row.checked_at, self.row.fetched_at)
+
     def age(self, now: float) -> float:
-        """Seconds since upstream last vouched for it."""
+        """Seconds since upstream last vouched for it; those since 1970 once it is invalidated."""
         return now - self.row.checked_at
 
     def fresh(self, now: float, times: Times) -> bool:
@@ -43,14 +51,11 @@ class StoredPage:
 
         A moment in the future means that the clock was set back: then it is not fresh.
         """
-        ttl = times.negative_ttl if self.row.state == "absent" else times.ttl
+        ttl = times.ttl if self.row.state == "present" else times.negative_ttl
         return 0 <= now - self.row.checked_at < ttl
 
     def may_be_stale(self, now: float, times: Times) -> bool:
         """Whether it may be served when upstream fails (rule 38); absence never is."""
         return (
-            self.row.state == "present"
-            # An invalidated page has no moment of its own: what counts is when it was fetched.
-            and now - max(self.row.checked_at, self.row.fetched_at)
-            < times.ttl + times.stale_if_error
+            self.row.state == "present" and now - self.vouched_at < times.ttl + times.stale_if_error
         )

@@ -12,6 +12,7 @@ import msgspec
 
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.memory import Memory
+from pypicached.cache.quarantine import Quarantine
 from pypicached.ledger import CachedFile, Kind, Ledger
 
 # Entries that hits need not look up in the ledger again.
@@ -39,15 +40,18 @@ class Hit(msgspec.Struct, frozen=True):
 class StoredFiles:
     """Finds and opens stored files. Single-threaded."""
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, memory: Memory[str, bytes]) -> None:
+    def __init__(
+        self, ledger: Ledger, blobs: Blobs, memory: Memory[str, bytes], quarantine: Quarantine
+    ) -> None:
         self._ledger = ledger
         self._blobs = blobs
         self._memory = memory
+        self._quarantine = quarantine
         self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
         blobs.on_removed.append(self._forget)
 
     def ready(self, key: FileKey) -> Hit | None:
-        """Return a stored file if memory knows its entry: no SQL, no await."""
+        """Return a stored file if memory knows its entry: no SQL, no await. RefusedError."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -55,7 +59,10 @@ class StoredFiles:
         return self._open(entry)
 
     async def get(self, key: FileKey) -> Hit | None:
-        """Return a stored file, or None if it is not here or its blob is gone or wrong."""
+        """Return a stored file, or None if it is not here or its blob is gone or wrong.
+
+        Raises RefusedError if it is here and not to be served.
+        """
         entry = await self._ledger.files.get(key.index, key.path, key.kind)
         hit = None if entry is None else self._open(entry)
         if entry is not None and hit is not None:
@@ -65,6 +72,7 @@ class StoredFiles:
         return hit
 
     def _open(self, entry: CachedFile) -> Hit | None:
+        self._quarantine.check(entry.index, entry.project)
         body = self._memory.get(entry.sha256)
         if body is not None:
             return Hit(entry, body, -1)

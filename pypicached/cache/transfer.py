@@ -9,38 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from collections.abc import Callable
 
 import msgspec
 
 from pypicached.cache.blobs import Blobs
-from pypicached.cache.digests import Digests
 from pypicached.cache.download import Download
+from pypicached.cache.encoded import coding_of, decode, is_as_sent, most_bytes
 from pypicached.cache.eviction import Eviction
-from pypicached.errors import (
-    NoRoomError,
-    UpstreamAnswerError,
-    UpstreamUnavailableError,
-    VerificationError,
-)
+from pypicached.cache.filling import Filling
+from pypicached.errors import UpstreamUnavailableError, VerificationError
 from pypicached.store import Spool
-from pypicached.store.disk import blocks_for
-from pypicached.store.spool import STEP_BYTES
-from pypicached.upstream import FileStream, open_file
+from pypicached.upstream import FileStream
 
 # "At most 3 times in a row without a new byte" (DESIGN.md): a node that resets at once is not
 # worth more, one that drips is.
 MAX_RESUMES = 3
 RESUME_PAUSE_SECONDS = 0.1
-# Below this a hop to a thread costs more than hashing and writing inline.
-INLINE_BYTES = 16 * 1024
-
-
-T = TypeVar("T")
-# Opens the body; the argument asks for a new connection.
-Opener = Callable[[bool], AbstractAsyncContextManager[FileStream]]
 
 
 class Arrived(msgspec.Struct, frozen=True):
@@ -54,7 +39,11 @@ class Arrived(msgspec.Struct, frozen=True):
 
 
 class Transfer:
-    """One upstream body on its way into a spool. Used once, by one task."""
+    """One body on its way into a spool. Used once, by one task.
+
+    `_length` is that of the body as it is sent, `_download.length` that of the file: the two differ
+    where upstream encoded it (`encoded`).
+    """
 
     def __init__(
         self,
@@ -63,19 +52,17 @@ class Transfer:
         blobs: Blobs,
         eviction: Eviction,
         on_bytes: Callable[[int], None],
-        opened: Opener | None = None,
     ) -> None:
         self._download = download
         self._source = download.source
-        self._connection = download.source.connection
+        self._index = download.source.connection.name
         self._blobs = blobs
         self._eviction = eviction
         self._on_bytes = on_bytes
-        self._open = opened or self._open_upstream
-        self._digests = Digests(download.source.expected)
-        self._spool: Spool | None = None
-        self._reserved = 0
-        self._written = 0
+        self._filling = self._new_filling()
+        self._length = download.length
+        self._most = download.length
+        self._coding = ""
         self._validator: str | None = None
 
     async def run(self) -> Arrived:
@@ -89,14 +76,21 @@ class Transfer:
                 # No room is then known before upstream is asked for a byte.
                 await self._make_spool(self._download.length)
             await self._receive()
+            if self._coding:
+                await self._settle()
             result = self._verify()
             arrived = True
             return result
         finally:
             if not arrived:
-                self._blobs.budget.release(self._reserved)
-                if self._spool is not None:
-                    self._spool.discard()
+                self._filling.drop()
+
+    def _new_filling(self) -> Filling:
+        return Filling(self._index, self._source.expected, self._blobs, self._eviction)
+
+    async def _make_spool(self, length: int | None) -> None:
+        await self._filling.make_room(length)
+        self._download.begin(self._filling.spool, length)
 
     # ── receiving ────────────────────────────────────────────────────────────────────────────
 
@@ -105,11 +99,11 @@ class Transfer:
         fruitless = 0
         attempt = 0
         while True:
-            before = self._written
+            before = self._filling.written
             try:
                 return await self._attempt(fresh=attempt > 0)
             except UpstreamUnavailableError:
-                fruitless = fruitless + 1 if self._written == before else 1
+                fruitless = fruitless + 1 if self._filling.written == before else 1
                 attempt += 1
                 if fruitless > MAX_RESUMES or not self._resumable():
                     raise
@@ -118,136 +112,116 @@ class Transfer:
 
     def _resumable(self) -> bool:
         """Whether a part of the file from another answer may be trusted to belong to it."""
-        return self._written == 0 or self._validator is not None or self._digests.verifying
+        known = self._validator is not None or self._filling.digests.verifying
+        return known or self._filling.written == 0
 
     async def _attempt(self, *, fresh: bool) -> None:
-        async with self._open(fresh) as stream:
-            await self._begin(stream)
-            if stream.start < self._written:
+        written = self._filling.written
+        async with self._source.open(
+            offset=written, validator=self._validator, fresh=fresh
+        ) as stream:
+            if written == 0:
+                await self._begin(stream)
+            else:
+                self._go_on(stream)
+            if stream.start < written:
                 await self._compare(stream)
             while data := await stream.read_some():
                 await self._write(data)
-        length = self._download.length
-        if length is not None and self._written < length:
-            raise UpstreamUnavailableError(self._connection.name, "broke off its answer")
-
-    def _open_upstream(self, fresh: bool) -> AbstractAsyncContextManager[FileStream]:
-        return open_file(
-            self._connection,
-            self._source.kind,
-            self._source.url,
-            offset=self._written,
-            validator=self._validator,
-            fresh=fresh,
-        )
+        if self._length is not None and self._filling.written < self._length:
+            raise UpstreamUnavailableError(self._index, "broke off its answer")
 
     async def _begin(self, stream: FileStream) -> None:
         """Check what the answer says of itself, and make room at the first one."""
-        length = self._download.length
-        if length is not None and stream.length is not None and stream.length != length:
-            raise VerificationError(
-                self._connection.name,
-                f"announced {stream.length} bytes for a file of {length}",
-            )
-        if self._spool is None:
-            self._check_bound(stream.length or 0)
-            await self._make_spool(stream.length)
-        elif length is None and stream.length is not None:
+        self._validator = stream.validator
+        self._coding = coding_of(stream)
+        size = self._source.expected.size
+        if self._coding:
+            self._download.hold_all()
+            self._length, self._most = stream.length, most_bytes(size)
+        else:
+            self._check_length(stream, size)
+            self._length = self._most = stream.length if size is None else size
+        self._filling.check_bound(stream.length or 0)
+        if not self._filling.begun:
+            await self._filling.make_room(self._length)
+        self._download.begin(self._filling.spool, size if self._coding else self._length)
+
+    def _go_on(self, stream: FileStream) -> None:
+        """Check that what follows belongs to what is here."""
+        if coding_of(stream) != self._coding:
+            raise VerificationError(self._index, "sent a part of another file")
+        self._check_length(stream, self._length)
+        if self._length is None and stream.length is not None:
             # What broke off did not say its length, the rest does: a part of it is no end.
-            self._download.begin(self._spool, stream.length)
-        if self._written == 0:
-            self._validator = stream.validator
-        elif stream.start:
+            self._length = stream.length
+            if not self._coding:
+                self._most = stream.length
+                self._download.begin(self._filling.spool, stream.length)
+        if stream.start:
             self._check_part(stream)
+
+    def _check_length(self, stream: FileStream, length: int | None) -> None:
+        if length is not None and stream.length not in (None, length):
+            raise VerificationError(
+                self._index, f"announced {stream.length} bytes for a file of {length}"
+            )
 
     def _check_part(self, stream: FileStream) -> None:
         """Parts under two validators are parts of two files (RFC 9110 §15.3.7.3)."""
         changed = None not in (self._validator, stream.validator) and (
             stream.validator != self._validator
         )
-        short = stream.length is not None and stream.length < self._written
+        short = stream.length is not None and stream.length < self._filling.written
         # Where the page gave a digest, that has the last word.
-        if short or (changed and not self._digests.verifying):
-            raise VerificationError(self._connection.name, "sent a part of another file")
-
-    def _check_bound(self, length: int) -> None:
-        limit = self._source.expected.limit_bytes
-        if limit is not None and length > limit:
-            raise UpstreamAnswerError(
-                self._connection.name, "its metadata is larger than [limits] metadata_size"
-            )
+        if short or (changed and not self._filling.digests.verifying):
+            raise VerificationError(self._index, "sent a part of another file")
 
     async def _compare(self, stream: FileStream) -> None:
         """Upstream began anew: read up to where we are, and insist that it is the same file."""
-        assert self._spool is not None
         offset = 0
-        while offset < self._written:
+        written = self._filling.written
+        while offset < written:
             data = await stream.read_some()
             if not data:
-                raise UpstreamUnavailableError(self._connection.name, "broke off its answer")
-            known = min(len(data), self._written - offset)
-            mine = await self._blobs.store.disk.run(self._spool.read_at, known, offset)
-            if mine != data[:known]:
-                raise VerificationError(self._connection.name, "sent another file when resumed")
+                raise UpstreamUnavailableError(self._index, "broke off its answer")
+            known = min(len(data), written - offset)
+            if await self._filling.read(known, offset) != data[:known]:
+                raise VerificationError(self._index, "sent another file when resumed")
             offset += known
             if known < len(data):
                 await self._write(data[known:])
-                return
-
-    # ── writing ──────────────────────────────────────────────────────────────────────────────
-
-    async def _make_spool(self, length: int | None) -> None:
-        await self._reserve(STEP_BYTES if length is None else length)
-        self._spool = await _disk(self._blobs.store.create_spool(length))
-        self._download.begin(self._spool, length)
-
-    async def _reserve(self, more: int) -> None:
-        wanted = blocks_for(more, self._blobs.store.block_bytes)
-        await self._eviction.reserve(wanted)
-        self._reserved += wanted
 
     async def _write(self, data: bytes) -> None:
-        assert self._spool is not None
         self._on_bytes(len(data))
-        end = self._written + len(data)
-        length = self._download.length
-        if length is not None and end > length:
+        end = self._filling.written + len(data)
+        if self._most is not None and end > self._most:
             raise VerificationError(
-                self._connection.name, f"sent more than the {length} bytes of the file"
+                self._index, f"sent more than the {self._most} bytes of the file"
             )
-        self._check_bound(end)
-        disk = self._blobs.store.disk
-        while end > self._spool.allocated_bytes:
-            await self._reserve(STEP_BYTES)
-            room = self._spool.allocated_bytes + STEP_BYTES
-            await _disk(disk.run(self._spool.allocate, room))
-        if len(data) <= INLINE_BYTES:
-            self._take(data)
-        else:
-            await _disk(disk.run(self._take, data))
-        self._written = end
+        await self._filling.write(data)
         self._download.progress.advance(end)
-
-    def _take(self, data: bytes) -> None:
-        assert self._spool is not None
-        self._digests.update(data)
-        self._spool.write_at(data, self._written)
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────
 
+    async def _settle(self) -> None:
+        """Of a body that came encoded, go on with what is the file (rule 51)."""
+        sent = self._filling
+        if is_as_sent(sent, self._download.filename):
+            return
+        disk = self._blobs.store.disk
+        self._filling = await decode(sent, self._coding, disk, self._new_filling)
+        sent.drop()
+        self._download.begin(self._filling.spool, self._filling.written)
+        self._download.progress.advance(self._filling.written)
+
     def _verify(self) -> Arrived:
-        assert self._spool is not None
-        wrong = self._digests.mismatch(self._written)
+        filling = self._filling
+        wrong = filling.mismatch()
         if wrong is not None:
-            raise VerificationError(self._connection.name, wrong)
-        sha256 = self._digests.sha256()
-        self._download.verified(sha256, self._written, self._blobs.uses)
-        return Arrived(self._spool, sha256, self._written, self._reserved, self._digests.verifying)
-
-
-async def _disk(work: Awaitable[T]) -> T:
-    """Tell a disk that has no room (or fails) from an upstream that fails."""
-    try:
-        return await work
-    except OSError as error:
-        raise NoRoomError(f"cannot write to the cache disk: {error.strerror}") from error
+            raise VerificationError(self._index, wrong)
+        sha256 = filling.digests.sha256()
+        self._download.verified(sha256, filling.written, self._blobs.uses)
+        return Arrived(
+            filling.spool, sha256, filling.written, filling.reserved, filling.digests.verifying
+        )

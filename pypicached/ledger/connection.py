@@ -139,10 +139,9 @@ class Writer:
                 yield self._db
                 await self._db.execute("COMMIT")
             except BaseException as error:
-                # A cancelled COMMIT may have gone through in its thread: then there is nothing
-                # to roll back.
-                if self._db.in_transaction:
-                    await self._db.execute("ROLLBACK")
+                # A cancelled BEGIN or COMMIT still goes through in its thread, later perhaps. This
+                # queues behind it, and does nothing where there is nothing to roll back.
+                await self._db.rollback()
                 if isinstance(error, sqlite3.Error):
                     raise LedgerError(f"cannot write to the ledger: {error}") from error
                 raise

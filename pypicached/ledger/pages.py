@@ -10,16 +10,17 @@ from pypicached.ledger.connection import Writer
 from pypicached.ledger.rows import Page
 
 GET = """
-    SELECT state, body, etag, last_modified, serial, fetched_at, checked_at
+    SELECT state, body, etag, last_modified, serial, fetched_at, checked_at, status
     FROM page WHERE index_name = ? AND project = ?
 """
 PUT = """
-    INSERT INTO page (index_name, project, state, body, etag, last_modified, serial,
+    INSERT INTO page (index_name, project, state, body, etag, last_modified, serial, status,
                       fetched_at, checked_at, last_used_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (index_name, project) DO UPDATE SET
         state = excluded.state, body = excluded.body, etag = excluded.etag,
         last_modified = excluded.last_modified, serial = excluded.serial,
+        status = excluded.status,
         fetched_at = excluded.fetched_at, checked_at = excluded.checked_at,
         last_used_at = excluded.last_used_at
 """
@@ -38,6 +39,7 @@ UNUSED = """
     SELECT last_used_at, id, index_name, project FROM page INDEXED BY page_by_use
     WHERE last_used_at < ? AND (last_used_at, id) > (?, ?) ORDER BY last_used_at, id LIMIT 1000
 """
+QUARANTINED = "SELECT index_name, project FROM page WHERE status = 'quarantined'"
 OF_PROJECT = "SELECT index_name FROM page WHERE project = ?"
 DELETE = "DELETE FROM page WHERE index_name = ? AND project = ?"
 COUNT = "SELECT COUNT(*) FROM page"
@@ -66,6 +68,7 @@ class Pages:
                 serial=row[4],
                 fetched_at=row[5],
                 checked_at=row[6],
+                status=row[7],
             )
         return None
 
@@ -74,7 +77,7 @@ class Pages:
         values = (page.index, page.project, page.state, page.body, page.etag, page.last_modified)
         moments = (page.fetched_at, page.checked_at, page.checked_at)
         async with self._writer.transaction() as db:
-            await db.execute(PUT, (*values, page.serial, *moments))
+            await db.execute(PUT, (*values, page.serial, page.status, *moments))
             if odd_paths:
                 await db.executemany(
                     PUT_ODD, [(page.index, path, page.project) for path in odd_paths]
@@ -114,6 +117,11 @@ class Pages:
             if len(rows) < 1000:
                 return found
             after = (rows[-1][0], rows[-1][1])
+
+    async def quarantined(self) -> list[tuple[str, str]]:
+        """Return (index, project) of what an index has put into quarantine (PEP 792)."""
+        rows = await self._commands.execute_fetchall(QUARANTINED)
+        return [(row[0], row[1]) for row in rows]
 
     async def indexes_of(self, project: str) -> list[str]:
         """Return the indexes that we have a page of a project from."""

@@ -22,6 +22,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     etag: str | None
     last_modified: str | None
     serial: int | None
+    # PEP 792 project status, None if upstream said none.
+    status: str | None = None
     fetched_at: float
     checked_at: float
 

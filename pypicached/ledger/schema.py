@@ -23,6 +23,8 @@ MIGRATIONS: tuple[str, ...] = (
         etag TEXT,
         last_modified TEXT,
         serial INTEGER,
+        -- PEP 792 project status, where upstream said one.
+        status TEXT,
         fetched_at REAL NOT NULL,
         checked_at REAL NOT NULL,
         last_used_at REAL NOT NULL,
@@ -32,6 +34,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX page_by_project ON page (project);
     -- prune --days, oldest first.
     CREATE INDEX page_by_use ON page (last_used_at);
+    -- What is quarantined, at start: almost nothing.
+    CREATE INDEX page_quarantined ON page (index_name, project) WHERE status = 'quarantined';
 
     -- One stored blob. Written after the bytes, removed before them.
     CREATE TABLE blob (

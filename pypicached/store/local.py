@@ -7,6 +7,7 @@ by itself.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import itertools
@@ -63,7 +64,16 @@ class LocalStore:
 
     async def create_spool(self, length: int | None) -> Spool:
         """Create a spool with room for `length` bytes; OSError if the disk has none."""
-        return await self.disk.run(Spool.create, self.temporary_path(), length)
+        made: list[Spool] = []
+        path = self.temporary_path()
+        try:
+            await self.disk.run(lambda: made.append(Spool.create(path, length)))
+        except asyncio.CancelledError:
+            # The thread was not cancelled: nobody else will ever know of what it made.
+            for spool in made:
+                spool.discard()
+            raise
+        return made[0]
 
     async def publish(self, spool: Spool, sha256: str) -> int:
         """Give a sealed spool its name among the blobs, durably; return its bytes on disk."""
@@ -120,9 +130,14 @@ class LocalStore:
         for name in names:
             with os.scandir(name) as entries:
                 for entry in entries:
-                    if len(entry.name) == 64 and set(entry.name) <= HEX and entry.is_file():
+                    if _is_blob(entry):
                         with contextlib.suppress(FileNotFoundError):
                             yield entry.name, entry.stat(follow_symlinks=False)
 
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256
+
+
+def _is_blob(entry: os.DirEntry[str]) -> bool:
+    named = len(entry.name) == 64 and set(entry.name) <= HEX
+    return named and entry.is_file(follow_symlinks=False)

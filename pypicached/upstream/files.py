@@ -87,10 +87,10 @@ async def fetch_part(
     count: int,
     validator: str | None = None,
 ) -> Part:
-    """Return up to `count` bytes from `offset` on; without an offset, the last ones (§14.1.2).
+    """Return `count` bytes from `offset` on, or the last ones (RFC 9110 §14.1.2); fewer at the end.
 
-    Raises RangesRefusedError where upstream would send the whole file instead, and what
-    `open_file` raises.
+    Raises RangesRefusedError where upstream sends anything but exactly that, and what `open_file`
+    raises.
     """
     wanted = f"bytes=-{count}" if offset is None else f"bytes={offset}-{offset + count - 1}"
     headers = {"Accept-Encoding": "identity", "Range": wanted}
@@ -100,13 +100,23 @@ async def fetch_part(
         if answer.status in (200, 416, 501):
             raise RangesRefusedError(connection.name, "does not answer ranges")
         _check_status(connection.name, answer.status)
-        match = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        if match is None or match[3] == "*" or offset not in (None, int(match[1])):
-            raise RangesRefusedError(connection.name, "answered with another range than asked for")
-        start, stop = int(match[1]), int(match[2]) + 1
-        data = await _read_exactly(connection, answer, min(stop - start, count))
-        etag = answer.headers.get("ETag", "")
-        return Part(start, data, int(match[3]), etag if etag.startswith('"') else None)
+        start, length = _part(connection.name, answer, offset, count)
+        data = await _read_exactly(connection, answer, min(count, length - start))
+        return Part(start, data, length, _validator(answer))
+
+
+def _part(
+    index: str, answer: aiohttp.ClientResponse, offset: int | None, count: int
+) -> tuple[int, int]:
+    """Return (start, whole length) of a 206 that is the range asked for, of the file itself."""
+    match = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if match is None or match[3] == "*" or _coding(answer) not in ("", "identity"):
+        raise RangesRefusedError(index, "answered with another range than asked for")
+    first, last, length = (int(number) for number in match.groups())
+    start = max(0, length - count) if offset is None else offset
+    if (first, last + 1) != (start, min(start + count, length)):
+        raise RangesRefusedError(index, "answered with another range than asked for")
+    return start, length
 
 
 async def _read_exactly(
@@ -122,12 +132,26 @@ async def _read_exactly(
 
 async def head_length(connection: Connection, kind: Kind, url: str) -> int | None:
     """Ask how long a file is, without its body; None if upstream does not say."""
+    with contextlib.suppress(UpstreamAnswerError, UpstreamDeniedError):
+        length = await _head_length(connection, kind, url)
+        if length is not None:
+            return length
+    # Signed URLs are for one method, GET, and some hosts know no other (rule 55).
+    try:
+        return (await fetch_part(connection, kind, url, offset=0, count=1)).length
+    except RangesRefusedError:
+        return None
+
+
+async def _head_length(connection: Connection, kind: Kind, url: str) -> int | None:
     headers = {"Accept-Encoding": "identity"}
     async with connection.request(
         kind, URL(url, encoded=True), headers, method="HEAD", decode=False
     ) as answer:
         _check_status(connection.name, answer.status)
-        return _length(answer) if answer.status == 200 else None
+        # The length of an encoded body is not the file's (rule 51).
+        plain = answer.status == 200 and _coding(answer) in ("", "identity")
+        return _length(answer) if plain else None
 
 
 def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int) -> FileStream:
@@ -136,12 +160,11 @@ def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int)
     start, length = 0, _length(answer)
     if answer.status == 206:
         start, length = _range(index, answer, offset)
-    etag = answer.headers.get("ETag", "")
     return FileStream(
         start=start,
         length=length,
-        validator=etag if etag.startswith('"') else None,
-        content_encoding=answer.headers.get("Content-Encoding", "").strip().lower(),
+        validator=_validator(answer),
+        content_encoding=_coding(answer),
         read_some=functools.partial(connection.read_some, answer),
     )
 
@@ -156,6 +179,16 @@ def _check_status(index: str, status: int) -> None:
     if status == 429 or status >= 500:
         raise UpstreamUnavailableError(index, f"answered {status} for a file")
     raise UpstreamAnswerError(index, f"answered {status} for a file")
+
+
+def _validator(answer: aiohttp.ClientResponse) -> str | None:
+    """Return the strong ETag, if there is one (RFC 9110 §8.8.3)."""
+    etag = answer.headers.get("ETag", "")
+    return etag if etag.startswith('"') else None
+
+
+def _coding(answer: aiohttp.ClientResponse) -> str:
+    return answer.headers.get("Content-Encoding", "").strip().lower()
 
 
 def _length(answer: aiohttp.ClientResponse) -> int | None:

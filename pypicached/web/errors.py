@@ -6,10 +6,12 @@ import msgspec
 from aiohttp import web
 
 from pypicached import errors
+from pypicached.cache.renderings import VARY
 
 # First match wins. pip obeys Retry-After five times in a row, so it is never more than 2.
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.NotFoundError, 404),
+    (errors.RefusedError, 403),
     (errors.NotAcceptableError, 406),
     (errors.UpstreamUnavailableError, 503),
     (errors.UpstreamError, 502),
@@ -35,15 +37,36 @@ def reply_of(error: Exception) -> Reply:
     """Return how an error is answered."""
     status = next(code for kind, code in STATUSES if isinstance(error, kind))
     text = str(error)
-    if status not in (502, 503):
+    if status == 406:
+        return Reply(status, text, headers={"Vary": VARY})
+    if status not in (403, 502, 503):
         return Reply(status, text)
     # uv shows the reason phrase, pip only the status: both get our own words, never upstream's.
     reason = errors.clean(text, 79).encode("ascii", "replace").decode()
+    if status == 403:
+        return Reply(status, text, reason)
     return Reply(status, text, reason, {"Retry-After": RETRY_AFTER_SECONDS})
 
 
 def build_reply(reply: Reply, request_id: str) -> web.Response:
-    """Build the answer: plain text for people, with the id under which the log has it."""
+    """Build the answer: plain text for people, with the id under which the log has it.
+
+    A refusal is problem details (RFC 9457), whose `detail` names the rule (rule 61).
+    """
+    if reply.status == 403:
+        problem = {
+            "type": "about:blank",
+            "title": "Refused by a rule of this cache",
+            "status": 403,
+            "detail": reply.text,
+            "instance": f"urn:pypicached:request:{request_id}",
+        }
+        return web.Response(
+            status=403,
+            reason=reply.reason,
+            body=msgspec.json.encode(problem),
+            headers={"Content-Type": "application/problem+json", "Cache-Control": "no-store"},
+        )
     return web.Response(
         status=reply.status,
         reason=reply.reason,

@@ -48,14 +48,14 @@ class ListPages:
             self._usage.count("page", error.index, "errors")
             exchange.result = "errors"
             raise
-        oldest = min(answers, key=lambda answer: answer.page.row.checked_at)
+        oldest = min(answers, key=lambda answer: answer.page.vouched_at)
         self._count(exchange, answers, oldest)
         headers = CIMultiDict(
             {
                 "Content-Type": format_.content_type,
                 "Content-Length": str(rendered.length),
                 "Cache-Control": self._cache_control,
-                "Age": str(max(0, int(self._now() - oldest.page.row.checked_at))),
+                "Age": str(max(0, int(self._now() - oldest.page.vouched_at))),
                 "Cache-Status": oldest.cache_status,
                 **rendered.headers,
             }

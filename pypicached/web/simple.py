@@ -69,7 +69,7 @@ class SimplePages:
             return redirect(exchange, f"../{project}/", 301)
         format_, coding = self.negotiate(exchange)
         page = self._catalog.ready(project, index)
-        forced = "no-cache" in (exchange.header("Cache-Control") or "")
+        forced = "no-cache" in (exchange.header("Cache-Control") or "").lower()
         if page is not None and page.row.state == "present" and not forced:
             answer = Answer(page, "hits", HIT)
         else:
@@ -99,7 +99,7 @@ class SimplePages:
         row = answer.page.row
         exchange.index, exchange.result = row.index, answer.result
         headers = rendering.headers.copy()
-        headers["Age"] = str(max(0, int(self._now() - row.checked_at)))
+        headers["Age"] = str(max(0, int(self._now() - answer.page.vouched_at)))
         headers["Cache-Status"] = answer.cache_status
         unchanged = matches(exchange.header("If-None-Match"), rendering.etag)
         sent = 0 if unchanged or exchange.bodiless else len(rendering.body)
@@ -143,7 +143,9 @@ def checked_name(raw_name: str) -> str:
 def redirect(exchange: Exchange, location: str, status: int) -> web.Response:
     """Build a relative redirect that keeps the query (rules 2, 3)."""
     query = f"?{exchange.query}" if exchange.query else ""
-    headers = {"Location": location + query, "Cache-Control": "public, max-age=600"}
+    # A normalized name stays what it is; what a project lists does not.
+    lasting = "public, max-age=600" if status == 301 else "no-cache"
+    headers = {"Location": location + query, "Cache-Control": lasting}
     return web.Response(status=status, headers=headers)
 
 

@@ -12,6 +12,8 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from pypicached.control.app import build_app
+from pypicached.errors import ProjectNotFoundError
 from pypicached.messages import (
     DiskStatus,
     DownloadStatus,
@@ -30,8 +32,6 @@ from pypicached.messages import (
     Status,
     TopProject,
 )
-from pypicached.control.app import build_app
-from pypicached.errors import ProjectNotFoundError
 
 USED_AT = "2026-01-02T03:04:05Z"
 STATUS = Status(

@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pypicached.messages import Progress, PruneAnswer, PruneRequest
 from pypicached.errors import LedgerError
+from pypicached.messages import Progress, PruneAnswer, PruneRequest
 from tests.control.daemon import PRUNED, FakeOperations
 
 

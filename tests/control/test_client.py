@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from pypicached.control.client import ControlClient
+from pypicached.errors import ControlError, LedgerError
 from pypicached.messages import (
     InvalidateRequest,
     Progress,
     PruneAnswer,
     PruneRequest,
 )
-from pypicached.control.client import ControlClient
-from pypicached.errors import ControlError, LedgerError
 from tests.control.daemon import PRUNED, STATUS, FakeOperations
 
 _PRUNE = PruneRequest(days=1)

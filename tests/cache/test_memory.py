@@ -1,0 +1,77 @@
+"""The bounded memory, against a plain model of what an LRU is."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pypicached.cache.memory import ENTRY_BYTES, Memory
+
+LIMIT = 5 * ENTRY_BYTES
+keys = st.integers(0, 7)
+# Mostly small, so that several live together.
+sizes = st.one_of(st.integers(0, 300), st.integers(0, LIMIT))
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), keys, sizes),
+        st.tuples(st.just("get"), keys, st.just(0)),
+        st.tuples(st.just("drop"), keys, st.just(0)),
+        st.tuples(st.just("drop even"), st.just(0), st.just(0)),
+        st.tuples(st.just("clear"), st.just(0), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+class Model:
+    """A list, least recently used first."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, int]] = []
+
+    def find(self, key: int) -> tuple[int, int, int] | None:
+        """Return (key, value, bytes)."""
+        return next((entry for entry in self.entries if entry[0] == key), None)
+
+    def put(self, key: int, value: int, size: int) -> None:
+        """Keep it as the newest, and drop the oldest until all fits."""
+        self.entries = [entry for entry in self.entries if entry[0] != key]
+        if size + ENTRY_BYTES <= LIMIT:
+            self.entries.append((key, value, size + ENTRY_BYTES))
+        while sum(entry[2] for entry in self.entries) > LIMIT:
+            self.entries.pop(0)
+
+    def get(self, key: int) -> int | None:
+        """Return it and make it the newest."""
+        found = self.find(key)
+        if found is None:
+            return None
+        self.entries.remove(found)
+        self.entries.append(found)
+        return found[1]
+
+
+@given(steps)
+def test_memory__is_a_bounded_lru(program: list[tuple[str, int, int]]) -> None:
+    """Same answers as the model, never above the limit, and the count of bytes is exact."""
+    memory: Memory[int, int] = Memory(LIMIT)
+    model = Model()
+    for number, (step, key, size) in enumerate(program):
+        if step == "put":
+            memory.put(key, number, size)
+            model.put(key, number, size)
+        elif step == "get":
+            assert memory.get(key) == model.get(key)
+        elif step == "drop":
+            memory.drop(key)
+            model.entries = [entry for entry in model.entries if entry[0] != key]
+        elif step == "drop even":
+            memory.drop_where(lambda k: k % 2 == 0)
+            model.entries = [entry for entry in model.entries if entry[0] % 2]
+        else:
+            memory.clear()
+            model.entries.clear()
+        assert memory.used_bytes == sum(entry[2] for entry in model.entries) <= LIMIT
+        assert len(memory) == len(model.entries)
+    for key in range(8):
+        assert memory.get(key) == model.get(key)

@@ -1,0 +1,108 @@
+"""After a crash: what is on disk is counted and taken back, what was unfinished is gone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pypicached.cache.recovery import adopt_orphans, count_stored
+from pypicached.store import LocalStore
+from pypicached.store.disk import DiskPool
+from tests.cache.building import BLOCK, building, digests, make_file
+from tests.cache.client import assert_in_step, blobs_in, fetch, settled
+from tests.fake import FakeUpstream, make_wheel
+from tests.harness import Running, running
+
+
+def lay_down(root: Path, name: str, body: bytes, written_at: float = 500.0) -> str:
+    """Put a blob on the disk without telling the ledger; return its digest."""
+    sha256 = make_file(name, body).sha256
+    path = root / "blobs" / "sha256" / sha256[:2] / sha256
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+    os.utime(path, (written_at, written_at))
+    return sha256
+
+
+def test_recovery__unfinished_downloads_go(tmp_path: Path) -> None:
+    """Start-up empties `tmp/` and says how many spools there were; blobs stay."""
+    disk = DiskPool(1)
+    store = LocalStore(tmp_path, disk)
+    assert store.prepare() == 0
+    sha256 = lay_down(tmp_path, "p-1", b"body")
+    for name in ("1-1", "1-2"):
+        (tmp_path / "tmp" / name).write_bytes(b"half")
+    assert LocalStore(tmp_path, disk).prepare() == 2
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert [digest for digest, _ in store.walk()] == [sha256]
+    disk.close()
+
+
+async def test_recovery__totals(tmp_path: Path) -> None:
+    """A start counts what the ledger knows, and nothing twice."""
+    async with building(tmp_path) as cache:
+        files = [await cache.keep(f"p-{n}", BLOCK * (n + 1)) for n in range(3)]
+        used = cache.budget.used_bytes
+    async with building(tmp_path) as cache:
+        assert await count_stored(cache.ledger, cache.blobs) == len(files)
+        assert cache.budget.used_bytes == used > 0
+        assert await adopt_orphans(cache.ledger, cache.blobs) == 0
+        await cache.check()
+
+
+async def test_recovery__orphans_are_adopted(tmp_path: Path) -> None:
+    """Blobs without a row get one, with the time they were written as their last use."""
+    async with building(tmp_path) as cache:
+        known = await cache.keep("p-0", used_at=1000)
+        orphan = lay_down(tmp_path, "p-1", b"x" * 5000, written_at=777.0)
+        assert await adopt_orphans(cache.ledger, cache.blobs) == 1
+        row = await cache.ledger.files.get_blob(orphan)
+        assert row is not None
+        assert (row.size_bytes, row.last_used_at) == (5000, 777.0)
+        await cache.check()
+        assert await adopt_orphans(cache.ledger, cache.blobs) == 0
+        # The eldest goes first, whoever told the ledger of it.
+        await cache.blobs.remove([row.sha256])
+        assert cache.stored() == digests([known])
+        await cache.check()
+
+
+async def test_recovery__what_is_no_blob_is_left_alone(tmp_path: Path) -> None:
+    """Names that are no digest, links and directories are neither adopted nor removed."""
+    async with building(tmp_path) as cache:
+        shard = tmp_path / "blobs" / "sha256" / "aa"
+        shard.mkdir()
+        (shard / "README").write_text("not ours")
+        (shard / ("a" * 64)).mkdir()
+        (shard / ("ab" * 32)).symlink_to("README")
+        (shard / ("AB" * 32)).write_text("upper case")
+        (tmp_path / "blobs" / "sha256" / "stray").write_text("not ours")
+        assert await adopt_orphans(cache.ledger, cache.blobs) == 0
+        assert len(list(shard.iterdir())) == 4
+        await cache.check()
+
+
+async def test_recovery__orphan_serves_its_page(tmp_path: Path) -> None:
+    """Losing the ledger loses no file: its page links the digest again, without a download."""
+    wheel = make_wheel("alpha", "1.0", size_bytes=100_000)
+    async with FakeUpstream() as upstream:
+        upstream.add("alpha", wheel)
+        async with running(tmp_path, upstream.url) as daemon:
+            await fetch(daemon, await daemon.file_url("alpha", wheel.filename))
+            await settled(daemon)
+            cache = daemon.parts.store.root
+        for path in cache.glob("ledger.sqlite*"):
+            path.unlink()
+        async with running(tmp_path, upstream.url) as daemon:
+            assert list(blobs_in(daemon)) == [wheel.sha256]
+            got = await fetch(daemon, await daemon.file_url("alpha", wheel.filename))
+            assert (got.status, got.body == wheel.body) == (200, True)
+            assert got.headers["Cache-Status"] == "pypicached; hit"
+            await _adopted(daemon)
+            await assert_in_step(daemon)
+        assert upstream.count("*.whl") == 1
+
+
+async def _adopted(daemon: Running) -> None:
+    """Wait for the walk that began at start; a second one finds nothing to do."""
+    assert await adopt_orphans(daemon.parts.ledger, daemon.parts.blobs) == 0

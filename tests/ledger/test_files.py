@@ -1,0 +1,102 @@
+"""Rows of files and blobs: round trips, paging, and what goes together."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pypicached.ledger import BlobRow, Ledger
+from tests.ledger.rows import digest_of, file_row
+
+MANY = 2500
+
+
+async def test_files__round_trip(ledger: Ledger) -> None:
+    """A recorded file comes back as it was; other keys stay unknown."""
+    file = file_row("a")
+    await ledger.files.record(file, 4096)
+    assert await ledger.files.get(file.index, file.path, file.kind) == file
+    assert await ledger.files.get(file.index, file.path, "metadata") is None
+    assert await ledger.files.get("other", file.path, file.kind) is None
+    blob = await ledger.files.get_blob(file.sha256)
+    assert blob == BlobRow(file.sha256, 10, 4096, 1000.0)
+
+
+async def test_files__recorded_again(ledger: Ledger) -> None:
+    """New bytes under an old key replace digest and size; its history stays."""
+    old = file_row("a", used_at=1000.0)
+    await ledger.files.record(old, 4096)
+    new = msgspec.structs.replace(
+        old, sha256=digest_of("b"), size_bytes=20, first_cached_at=2000.0, last_used_at=2000.0
+    )
+    await ledger.files.record(new, 8192)
+    found = await ledger.files.get(old.index, old.path, old.kind)
+    assert found == msgspec.structs.replace(new, first_cached_at=1000.0)
+    # The old blob is nobody's now, but still on the disk: eviction finds it.
+    assert await ledger.files.of_blob(old.sha256) == []
+    assert await ledger.files.totals() == (2, 4096 + 8192)
+
+
+async def test_files__last_use_of_a_blob_only_grows(ledger: Ledger) -> None:
+    """A blob was last used when any of its names was."""
+    await ledger.files.record(file_row("a", used_at=2000.0), 4096)
+    await ledger.files.adopt_blobs([BlobRow(digest_of("a"), 10, 4096, 500.0)])
+    blob = await ledger.files.get_blob(digest_of("a"))
+    assert blob is not None
+    assert blob.last_used_at == 2000.0
+
+
+async def test_files__forgotten_with_their_blob(ledger: Ledger) -> None:
+    """Every name of a blob goes with it, and no other."""
+    shared = [msgspec.structs.replace(file_row(n), sha256=digest_of("s")) for n in ("a", "b")]
+    other = file_row("c")
+    for file in (*shared, other):
+        await ledger.files.record(file, 4096)
+    assert len(await ledger.files.of_blob(digest_of("s"))) == 2
+    await ledger.files.forget_blobs([digest_of("s"), digest_of("unknown")])
+    assert await ledger.files.of_project("alpha") == [other]
+    assert await ledger.files.totals() == (1, 4096)
+
+
+async def test_files__forget_one_name(ledger: Ledger) -> None:
+    """Forgetting a file leaves its blob and its other names."""
+    first, second = (msgspec.structs.replace(file_row(n), sha256=digest_of("s")) for n in "ab")
+    for file in (first, second):
+        await ledger.files.record(file, 4096)
+    await ledger.files.forget(first)
+    assert await ledger.files.of_blob(digest_of("s")) == [second]
+
+
+async def test_files__projects_are_summed(ledger: Ledger) -> None:
+    """`projects` sums over more projects than one page of its query holds."""
+    for n in range(3):
+        await ledger.files.record(file_row(f"a{n}", used_at=1000.0 + n, size=n), 4096)
+    db_rows = [file_row(f"x{n:04}", project=f"p{n:04}") for n in range(1005)]
+    for file in db_rows:
+        await ledger.files.record(file, 4096)
+    rows = await ledger.files.projects()
+    assert rows[0] == ("alpha", 3, 3, 1002.0, 0)
+    assert [row[0] for row in rows[1:]] == [file.project for file in db_rows]
+
+
+async def test_blobs__pages_of_equal_moments(ledger: Ledger) -> None:
+    """Keyset pages skip nothing and repeat nothing, also among equal access times."""
+    blobs = [BlobRow(digest_of(str(n)), 1, 4096, float(n // 1200)) for n in range(MANY)]
+    await ledger.files.adopt_blobs(blobs)
+    found: list[BlobRow] = []
+    while rows := await ledger.files.oldest_blobs(found[-1] if found else None, 1000):
+        assert len(rows) <= 1000
+        found.extend(rows)
+    assert found == sorted(blobs, key=lambda b: (b.last_used_at, bytes.fromhex(b.sha256)))
+
+
+async def test_files__unused_of_equal_moments(ledger: Ledger) -> None:
+    """All files last used before a moment, oldest first, however many share one."""
+    names = [f"f{n:04}" for n in range(MANY)]
+    async with ledger.files._writer.transaction() as db:
+        await db.executemany(
+            "INSERT INTO file VALUES ('pypi', ?, 'file', 'p', ?, x'00', 1, 1, 0, ?, 0)",
+            [(f"files.test/{name}", name, float(n // 1200)) for n, name in enumerate(names)],
+        )
+    assert [f.filename for f in await ledger.files.unused_since(2.0)] == names[:2400]
+    assert await ledger.files.unused_since(0.0) == []
+    assert len(await ledger.files.unused_since(1e12)) == MANY

@@ -1,0 +1,69 @@
+"""No statement of normal traffic reads a whole table: SQLite itself is asked (DESIGN, Ledger)."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+
+import pytest
+
+from pypicached.ledger import Ledger, files, pages, usage
+
+# Statements that may read everything, and why.
+SCANNING = {
+    ("files", "TOTALS"): "once at start, and for `status`",
+    ("files", "PROJECTS"): "`list` names everything; it goes through an index in pages",
+    ("pages", "COUNT"): "`status`, over the smallest index",
+    ("pages", "EXPIRE_ALL"): "`invalidate --all` means all",
+    ("pages", "FORGET_ALL"): "`invalidate --all` means all",
+    ("pages", "QUARANTINED"): "at start, over an index that holds those rows alone",
+    ("usage", "BY_KIND"): "rows per hour, bounded by age",
+    ("usage", "BY_INDEX"): "rows per hour, bounded by age",
+    ("usage", "TOP"): "rows per hour, bounded by age",
+}
+FILLING = re.compile(r"\s*(SELECT|UPDATE|DELETE|INSERT|WITH)\b", re.IGNORECASE)
+
+
+def statements(module: ModuleType) -> list[tuple[str, str]]:
+    """Return (name, SQL) of a module's constants."""
+    found = []
+    for name, value in vars(module).items():
+        for number, text in enumerate(value if isinstance(value, tuple) else (value,)):
+            if name.isupper() and isinstance(text, str) and FILLING.match(text):
+                found.append((f"{name}{number or ''}", text))
+    return found
+
+
+ALL = [
+    (module.__name__.rpartition(".")[2], name, sql)
+    for module in (files, pages, usage)
+    for name, sql in statements(module)
+]
+
+
+def test_plans__statements_are_found() -> None:
+    """The modules' statements are constants, so that this file sees them."""
+    assert len(ALL) > 25
+    assert set(SCANNING) <= {(module, name) for module, name, _ in ALL}
+
+
+@pytest.mark.parametrize(("module", "name", "sql"), ALL, ids=[f"{m}.{n}" for m, n, _ in ALL])
+async def test_plans__no_scan(ledger: Ledger, module: str, name: str, sql: str) -> None:
+    """Each statement searches by an index, or stands in the list of those that need not."""
+    db = ledger.files._commands
+    rows = await db.execute_fetchall(f"EXPLAIN QUERY PLAN {sql}", (0,) * sql.count("?"))
+    plan = [row[3] for row in rows]
+    scans = [step for step in plan if step.startswith("SCAN") and "CONSTANT ROW" not in step]
+    if (module, name) not in SCANNING:
+        assert scans == [], plan
+        assert not [step for step in plan if "TEMP B-TREE" in step], plan
+
+
+@pytest.mark.parametrize("index", [True, False])
+async def test_plans__expiring_one_index(ledger: Ledger, index: bool) -> None:
+    """`invalidate PROJECT` finds its rows by an index with and without an index's name."""
+    db = ledger.files._commands
+    for sql in (pages.EXPIRE_PRESENT, pages.FORGET_ABSENT):
+        whole = sql + (pages.AND_INDEX if index else "")
+        rows = await db.execute_fetchall(f"EXPLAIN QUERY PLAN {whole}", ("",) * whole.count("?"))
+        assert all(row[3].startswith("SEARCH") for row in rows)

@@ -1,0 +1,153 @@
+"""The local store: what is published is whole and found, all else is a miss."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pypicached.store import LocalStore
+from pypicached.store.disk import DiskPool, blocks_for, disk_bytes
+
+BODY = b"0123456789" * 500
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LocalStore]:
+    disk = DiskPool(2)
+    made = LocalStore(tmp_path / "cache", disk)
+    made.prepare()
+    yield made
+    disk.close()
+
+
+async def publish(store: LocalStore, body: bytes = BODY, allocated: int | None = None) -> Path:
+    """Write a blob through a spool; return its path."""
+    spool = await store.create_spool(allocated)
+    spool.write_at(body, 0)
+    spool.seal(len(body))
+    sha256 = hashlib.sha256(body).hexdigest()
+    disk = await store.publish(spool, sha256)
+    spool.close()
+    path = store.root / "blobs" / "sha256" / sha256[:2] / sha256
+    assert disk == disk_bytes(path.stat())
+    return path
+
+
+@pytest.mark.parametrize("allocated", [len(BODY), None, 100_000])
+async def test_store__published_is_found(store: LocalStore, allocated: int | None) -> None:
+    """A published blob is at its digest's path, cut to its length, and opens; tmp/ is empty."""
+    path = await publish(store, allocated=allocated)
+    assert path.read_bytes() == BODY
+    fd = store.open(SHA256, len(BODY))
+    assert fd is not None
+    assert os.pread(fd, 10_000, 0) == BODY
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.write(fd, b"x")
+    assert not os.get_inheritable(fd)
+    os.close(fd)
+    assert list((store.root / "tmp").iterdir()) == []
+    assert [digest for digest, _ in store.walk()] == [SHA256]
+
+
+async def test_store__only_its_owner_reads(store: LocalStore) -> None:
+    """Directories and blobs are private to the user that runs the daemon."""
+    path = await publish(store)
+    for one in (path, path.parent, path.parent.parent, store.root / "tmp"):
+        assert stat.S_IMODE(one.stat().st_mode) & 0o077 == 0
+
+
+@pytest.mark.parametrize("length", [0, len(BODY) - 1, len(BODY) + 1])
+async def test_store__wrong_length_is_a_miss(store: LocalStore, length: int) -> None:
+    """A blob of another length than its row says is not opened, and no descriptor stays."""
+    await publish(store)
+    before = set(Path("/proc/self/fd").iterdir())
+    assert store.open(SHA256, length) is None
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+async def test_store__what_is_no_file_is_a_miss(store: LocalStore) -> None:
+    """Nothing, a directory, a link, a pipe, a file in place of its directory: each is a miss."""
+    assert store.open(SHA256, len(BODY)) is None
+    path = await publish(store)
+    elsewhere = path.with_name("elsewhere")
+    path.rename(elsewhere)
+    path.mkdir()
+    assert (store.open(SHA256, len(BODY)), store.stat(SHA256)) == (None, None)
+    path.rmdir()
+    path.symlink_to(elsewhere)
+    assert (store.open(SHA256, len(BODY)), store.stat(SHA256)) == (None, None)
+    path.unlink()
+    elsewhere.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("in the way")
+    assert (store.open(SHA256, len(BODY)), store.stat(SHA256)) == (None, None)
+
+
+async def test_store__too_many_files_is_no_miss(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running out of descriptors is an error: a miss would fetch what is here."""
+    await publish(store)
+
+    def refuse(*_args: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        store.open(SHA256, len(BODY))
+
+
+async def test_store__delete(store: LocalStore) -> None:
+    """A deleted blob is gone, but not for whoever has it open; deleting twice is no error."""
+    await publish(store)
+    fd = store.open(SHA256, len(BODY))
+    assert fd is not None
+    for _ in range(2):
+        await store.delete(SHA256)
+    assert store.open(SHA256, len(BODY)) is None
+    assert os.pread(fd, 10, 0) == BODY[:10]
+    os.close(fd)
+
+
+async def test_store__publish_again(store: LocalStore) -> None:
+    """Publishing a digest again replaces its file, atomically: an open one keeps its bytes."""
+    path = await publish(store)
+    with path.open("rb") as old:
+        path.write_bytes(b"spoilt")
+        await publish(store)
+        assert path.read_bytes() == BODY
+        assert old.read() == b"spoilt"
+
+
+async def test_store__walk_passes_over_what_is_not_ours(store: LocalStore) -> None:
+    """Only regular files that are named by a digest are blobs."""
+    path = await publish(store)
+    (path.parent / "ff").write_text("short")
+    (path.parent / ("G" * 64)).write_text("no hex")
+    (path.parent / ("ab" * 32)).symlink_to(path)
+    (path.parent / ("cd" * 32)).mkdir()
+    (store.root / "blobs" / "sha256" / "stray").write_text("no directory")
+    found = list(store.walk())
+    assert [(digest, about.st_size) for digest, about in found] == [(SHA256, len(BODY))]
+
+
+async def test_store__prepare_keeps_blobs(store: LocalStore) -> None:
+    """Preparing again empties tmp/ and nothing else."""
+    await publish(store)
+    spool = await store.create_spool(10)
+    assert store.prepare() == 1
+    spool.close()
+    assert [digest for digest, _ in store.walk()] == [SHA256]
+
+
+@pytest.mark.parametrize(("length", "blocks"), [(0, 0), (1, 1), (4096, 1), (4097, 2)])
+def test_disk__blocks(length: int, blocks: int) -> None:
+    """Content takes whole blocks."""
+    assert blocks_for(length, 4096) == blocks * 4096
