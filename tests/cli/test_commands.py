@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from pypicached import __version__
 from pypicached.cli.app import app
-from pypicached.messages import InvalidateRequest, ProjectRow, PruneRequest, Stats, Status
 from pypicached.errors import LedgerError
+from pypicached.messages import InvalidateRequest, ProjectRow, PruneRequest, Stats, Status
 from tests.control.daemon import STATUS, USED_AT, FakeOperations
 
 

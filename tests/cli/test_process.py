@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from pypicached.messages import Progress, ProjectRow, PruneAnswer, PruneRequest
 from pypicached.control.client import ControlClient
+from pypicached.messages import Progress, ProjectRow, PruneAnswer, PruneRequest
 from tests.control.daemon import STATUS, USED_AT, FakeOperations
 
 _COMMAND = [sys.executable, "-m", "pypicached"]

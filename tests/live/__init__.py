@@ -1,0 +1,1 @@
+"""Against the real PyPI; run by `make test-live` only."""
