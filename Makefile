@@ -47,8 +47,10 @@ fmt: $(BIN)/.dev ## Format, and fix what ruff can fix
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(BIN)/.dev ## Measure the herd on a cold file, beside static nginx (ARGS="--rounds 3" …)
-	$(BIN)/python -m bench.herd $(ARGS)
+bench: $(BIN)/.dev ## Measure: herd on a cold file, resolving, huge pages (QUICK=1: smaller)
+	$(BIN)/python -m bench.herd $(if $(QUICK),--clients 50 --size 20MB)
+	$(BIN)/python -m bench.resolve $(if $(QUICK),--rounds 1)
+	$(BIN)/python -m bench.pages
 
 .PHONY: test-live
 test-live: $(BIN)/.dev ## Install from the real PyPI through the daemon
