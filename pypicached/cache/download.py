@@ -106,12 +106,6 @@ class Download:
         whole = written if self.length is None else self.length
         return max(0, min(written, whole - HOLD_BYTES))
 
-    async def wait_begun(self) -> None:
-        """Wait until `length` is as known as it gets before the end."""
-        while self._spool is None and not self.progress.ended:
-            await self.progress.wait()
-        self._raise_if_failed()
-
     async def wait_beyond(self, offset: int) -> int:
         """Wait until bytes beyond `offset` may leave; return how far they reach.
 
@@ -129,7 +123,7 @@ class Download:
 
     def open_reader(self) -> int:
         """Return a file descriptor of the spool that is the reader's own to close."""
-        assert self._spool is not None, "wait_begun first"
+        assert self._spool is not None, "wait_beyond first"
         return self._spool.open_reader()
 
 

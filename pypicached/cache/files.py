@@ -131,6 +131,7 @@ class Files:
             reason=str(download.error),
             turn=self._turn,
             on_bytes=lambda octets: self._on_bytes(kind, index, octets),
+            on_failure=lambda error: self._note(download, error),
         )
 
     async def describe_length(self, key: FileKey) -> tuple[str, int | None, str | None]:

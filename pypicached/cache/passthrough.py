@@ -14,7 +14,7 @@ from pypicached.cache.digests import Digests
 from pypicached.cache.download import HOLD_BYTES
 from pypicached.cache.encoded import coding_of
 from pypicached.cache.source import Source
-from pypicached.errors import UpstreamAnswerError, VerificationError
+from pypicached.errors import PypicachedError, UpstreamAnswerError, VerificationError
 from pypicached.upstream import FileStream
 
 # More clients wait for their turn: without a spool each costs the upstream a whole body.
@@ -31,6 +31,7 @@ class PassThrough:
         reason: str,
         turn: asyncio.Semaphore,
         on_bytes: Callable[[int], None],
+        on_failure: Callable[[PypicachedError], None],
     ) -> None:
         self.reason = reason
         self.length = source.expected.size
@@ -38,6 +39,7 @@ class PassThrough:
         self._connection = source.connection
         self._turn = turn
         self._on_bytes = on_bytes
+        self._on_failure = on_failure
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -58,7 +60,16 @@ class PassThrough:
                         f"announced {stream.length} bytes for a file of {self.length}",
                     )
                 self.length = stream.length
-            yield self._chunks(stream)
+            yield self._told(self._chunks(stream))
+
+    async def _told(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Pass chunks on, and tell of what ends them: nobody else sees it once headers left."""
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except PypicachedError as error:
+            self._on_failure(error)
+            raise
 
     async def _chunks(self, stream: FileStream) -> AsyncIterator[bytes]:
         digests = Digests(self._source.expected)

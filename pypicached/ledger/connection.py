@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,7 +20,20 @@ BUSY_TIMEOUT_SECONDS = 30.0
 async def open_connection(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:
     """Open one connection with our pragmas; transactions are begun by hand."""
     uri = path.absolute().as_uri() + ("?mode=ro" if read_only else "")
-    db = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS)
+    threads: list[threading.Thread] = []
+
+    def connect() -> sqlite3.Connection:
+        threads.append(threading.current_thread())
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS)
+
+    db = aiosqlite.Connection(connect, iter_chunk_size=64)
+    try:
+        await db
+    except sqlite3.Error:
+        # Its thread still reports its end to the loop; one that has closed by then makes that a
+        # traceback on standard error.
+        threads[0].join()
+        raise
     try:
         if not read_only:
             # Must precede the first table; gives pages back to the disk without a VACUUM.

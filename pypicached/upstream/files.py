@@ -148,6 +148,8 @@ async def _head_length(connection: Connection, kind: Kind, url: str) -> int | No
     async with connection.request(
         kind, URL(url, encoded=True), headers, method="HEAD", decode=False
     ) as answer:
+        if answer.status == 501:
+            return None  # RFC 9110 §15.6.2: it knows no HEAD, which is no outage
         _check_status(connection.name, answer.status)
         # The length of an encoded body is not the file's (rule 51).
         plain = answer.status == 200 and _coding(answer) in ("", "identity")

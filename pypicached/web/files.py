@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -150,7 +151,8 @@ class FileHandler:
         try:
             await self._first_byte(key, download)
             result: Result = "misses" if miss.leading else "joins"
-            self._count(exchange, key, result, miss.project, 0 if miss.leading else 1)
+            shared = 0 if miss.leading or exchange.bodiless else download.length or 0
+            self._count(exchange, key, result, miss.project, shared)
             status = f"pypicached; fwd=miss; {'stored' if miss.leading else 'collapsed'}"
             sha256 = download.sha256 or download.source.expected.hashes.get("sha256")
             headers = self._headers(key, f'"{sha256}"' if sha256 else None, status)
@@ -163,12 +165,18 @@ class FileHandler:
 
     async def _first_byte(self, key: FileKey, download: Download) -> None:
         """Wait for the first byte that may leave; a failure before it is a proper answer."""
+        async with self._deadline(key):
+            await download.wait_beyond(0)
+
+    @contextlib.asynccontextmanager
+    async def _deadline(self, key: FileKey) -> AsyncIterator[None]:
+        """Give a file's first byte so long, then tell the client to come back."""
         try:
             async with asyncio.timeout(self._cold_deadlines[key.index]):
-                await download.wait_beyond(0)
+                yield
         except TimeoutError as error:
             raise UpstreamUnavailableError(
-                key.index, "no first byte of the file in time; still asking"
+                key.index, "no first byte of the file in time"
             ) from error
 
     async def _stream(
@@ -197,23 +205,26 @@ class FileHandler:
     async def _send_through(
         self, exchange: Exchange, key: FileKey, through: PassThrough
     ) -> web.StreamResponse:
-        """Stream a file that cannot be kept."""
-        async with through.open() as chunks:
+        """Stream a file that cannot be kept; whole, because nothing is there to take a range of."""
+        async with contextlib.AsyncExitStack() as stack:
+            async with self._deadline(key):
+                chunks = await stack.enter_async_context(through.open())
+                first = await anext(chunks, b"")
             headers = self._headers(key, None, 'pypicached; fwd=miss; detail="no room to store"')
-            response = web.StreamResponse(headers=headers)
-            first = await anext(chunks, b"")
+            del headers["Accept-Ranges"]
             if through.length is not None:
                 headers["Content-Length"] = str(through.length)
-                response.headers["Content-Length"] = str(through.length)
-            elif exchange.request.version >= (1, 1):
+            response = web.StreamResponse(headers=headers)
+            if through.length is None and exchange.request.version >= (1, 1):
                 response.enable_chunked_encoding()
             await exchange.prepare(response)
             try:
-                await write(response, first)
-                async for chunk in chunks:
-                    await write(response, chunk)
+                if not exchange.bodiless:
+                    await write(response, first)
+                    async for chunk in chunks:
+                        await write(response, chunk)
             except PypicachedError:
-                cut_off(exchange.request)
+                cut_off(exchange.request)  # said in the log by whoever streams
         return response
 
 

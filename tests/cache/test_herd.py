@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pypicached.cache.download import Miss
+from pypicached.cache.stored_files import FileKey
 from pypicached.web import sending
 from tests.cache.client import (
     Slow,
@@ -58,6 +60,25 @@ async def test_herd__rule_48_one_upstream_request(
         assert told.count("pypicached; fwd=miss; collapsed") == 99
         assert upstream.count("*.whl") == 1
         await assert_in_step(daemon)
+
+
+async def test_herd__all_in_the_same_step(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile
+) -> None:
+    """Requests that look the file up at the same time still share one download."""
+    async with running(tmp_path, upstream.url) as daemon:
+        url = await daemon.file_url("alpha", wheel.filename)
+        path = url.removeprefix(f"{daemon.url}/files/pypi/")
+        files = daemon.parts.files
+        found = await asyncio.gather(*(files.open(FileKey("pypi", path, "file")) for _ in "12345"))
+        misses = [one for one in found if isinstance(one, Miss)]
+        assert [miss.leading for miss in misses].count(True) == 1
+        assert {id(miss.download) for miss in misses} == {id(misses[0].download)}
+        assert len(misses) == 5
+        for miss in misses:
+            miss.download.detach()
+        await settled(daemon)
+        assert upstream.count("*.whl") == 1
 
 
 async def test_herd__rule_58_first_client_leaves(

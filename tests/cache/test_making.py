@@ -182,6 +182,32 @@ async def test_sidecar__file_changed_between_ranges(tmp_path: Path, validators: 
                 assert got.status == 502 or got.body in (old.metadata, new.metadata)
 
 
+@pytest.mark.parametrize("changed", ["validator", "length"])
+async def test_sidecar__upstream_that_ignores_if_range(tmp_path: Path, changed: str) -> None:
+    """A part under another validator or of another length is not taken: then the whole is."""
+    async with FakeUpstream(style="html") as upstream:
+        wheel = publish(upstream, 400_000)
+        async with running(tmp_path / "one", upstream.url) as daemon:
+            assert (await fetch(daemon, await sidecar_url(daemon, wheel))).status == 200
+        second = [r.headers["range"] for r in upstream.requests if "range" in r.headers][1]
+        first, last = (int(number) for number in second.removeprefix("bytes=").split("-"))
+        etag = '"other"' if changed == "validator" else f'"{wheel.sha256[:32]}"'
+        length = len(wheel.body) + (changed == "length")
+        headers = {"ETag": etag, "Content-Range": f"bytes {first}-{last}/{length}"}
+        upstream.fault(
+            lambda r: r.headers.get("range") == second,
+            "status",
+            code=206,
+            body=wheel.body[first : last + 1],
+            headers=headers,
+        )
+        async with running(tmp_path / "two", upstream.url) as daemon:
+            got = await fetch(daemon, await sidecar_url(daemon, wheel))
+            assert (got.status, got.body) == (200, wheel.metadata)
+            await settled(daemon)
+            assert wheel.sha256 in blobs_in(daemon)
+
+
 # ── an advertised sidecar that is not right ──────────────────────────────────────────────────
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -177,8 +178,10 @@ async def test_open__directory_in_its_place(tmp_path: Path) -> None:
     """What cannot be a file is an error with its path."""
     path = tmp_path / "ledger.sqlite"
     path.mkdir()
+    threads = threading.active_count()
     with pytest.raises(LedgerError, match=r"ledger\.sqlite"):
         await notes_of(path)
+    assert threading.active_count() <= threads
     assert path.is_dir()
 
 

@@ -44,7 +44,9 @@ async def stored(daemon: Running, wheel: DistFile) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_file__headers(daemon: Running, upstream: FakeUpstream, size: str) -> None:
+async def test_file__rule_50_57_69_headers(
+    daemon: Running, upstream: FakeUpstream, size: str
+) -> None:
     """Length, type, validator and cache rules are the same on miss and hit (50 to 57, 69)."""
     wheel = publish(upstream, size)
     url = await daemon.file_url("alpha", wheel.filename)

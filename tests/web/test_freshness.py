@@ -40,7 +40,7 @@ def conditions(upstream: FakeUpstream, path: str = PAGE) -> list[bool]:
 # ── fresh ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_page__rule_33_within_the_ttl(daemon: Running, upstream: FakeUpstream) -> None:
+async def test_page__rule_33_69_within_the_ttl(daemon: Running, upstream: FakeUpstream) -> None:
     """Within the TTL no request goes upstream, whatever the format and the coding."""
     assert status(await ask(daemon)) == (200, "pypicached; fwd=miss; stored")
     daemon.clock.advance(590)

@@ -50,7 +50,7 @@ async def owner(daemon: Running, project: str, prefix: str = "") -> str | int:
     return reply.text.partition("/files/")[2].partition("/")[0]
 
 
-async def test_ownership__projects_are_owned_alone(
+async def test_ownership__rule_63_projects_are_owned_alone(
     tmp_path: Path, corp: FakeUpstream, public: FakeUpstream
 ) -> None:
     """An index with `projects` answers for matching names only, and alone for them."""
@@ -72,7 +72,7 @@ async def test_ownership__projects_are_owned_alone(
     assert corp.count("*other*") == 0
 
 
-async def test_ownership__failing_owner_is_not_replaced(
+async def test_ownership__rule_63_failing_owner_is_not_replaced(
     tmp_path: Path, corp: FakeUpstream, public: FakeUpstream
 ) -> None:
     """While the owner of a name fails it is 502 or 503, or its stale page; nobody else is asked."""

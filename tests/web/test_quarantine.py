@@ -12,7 +12,7 @@ from tests.harness import JSON, Clock, running
 
 
 @pytest.mark.parametrize("restart", [False, True])
-async def test_quarantine__rule_23_refused_everywhere(tmp_path: Path, restart: bool) -> None:
+async def test_quarantine__rule_23_60_61_refused_everywhere(tmp_path: Path, restart: bool) -> None:
     """Status and reason are passed on; files and sidecars are 403, cached before or not."""
     clock = Clock()
     cached, fresh = make_wheel("alpha", "1.0"), make_wheel("alpha", "2.0")
