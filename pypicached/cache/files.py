@@ -23,7 +23,7 @@ from pypicached.cache.making import Making
 from pypicached.cache.observe import Observations
 from pypicached.cache.passthrough import STREAMS, PassThrough
 from pypicached.cache.quarantine import Quarantine
-from pypicached.cache.sidecars import has_sidecar
+from pypicached.cache.sidecars import SIDECAR, has_sidecar, url_of
 from pypicached.cache.source import Source
 from pypicached.cache.stored_files import FileKey, Hit, StoredFiles
 from pypicached.cache.transfer import Arrived, Transfer
@@ -44,8 +44,6 @@ from pypicached.simple.model import ProjectFile
 from pypicached.upstream import Connection, head_length
 
 logger = logging.getLogger(__name__)
-
-SIDECAR = ".metadata"
 
 
 class Files:
@@ -157,9 +155,9 @@ class Files:
             expected = Expected(hashes=hashes, limit_bytes=connection.limits.metadata_bytes)
 
         async def renew() -> str:
-            return _url(key.kind, await self._listings.current(key.index, project, key.path))
+            return url_of(key.kind, await self._listings.current(key.index, project, key.path))
 
-        return Source(connection, key.kind, _url(key.kind, entry), expected, renew=renew)
+        return Source(connection, key.kind, url_of(key.kind, entry), expected, renew=renew)
 
     async def _link(
         self, key: FileKey, project: str, entry: ProjectFile, expected: Expected
@@ -289,12 +287,3 @@ class Files:
             self._observations.verification_failures += 1
         self._observations.failed(download.filename, str(error))
         event(logger, level, f"download of {download.filename}: {error}")
-
-
-def _url(kind: Kind, entry: ProjectFile) -> str:
-    """Return where upstream has a file, or its core metadata."""
-    if kind == "file":
-        return entry.url
-    # PEP 658: `.metadata` is appended to the file's path, so before a query.
-    path, mark, query = entry.url.partition("?")
-    return f"{path}{SIDECAR}{mark}{query}"

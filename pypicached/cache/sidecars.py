@@ -1,11 +1,23 @@
-"""Which files have core metadata behind us, and pages that say so. Pure."""
+"""Which files have core metadata behind us, where upstream has it, and pages that say so. Pure."""
 
 from __future__ import annotations
 
 import msgspec
 
+from pypicached.ledger import Kind
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.steps import Steps, batches
+
+# PEP 658: what is appended to the path of a file for its core metadata.
+SIDECAR = ".metadata"
+
+
+def url_of(kind: Kind, entry: ProjectFile) -> str:
+    """Return where upstream has a file, or its core metadata: `.metadata` goes before a query."""
+    if kind == "file":
+        return entry.url
+    path, mark, query = entry.url.partition("?")
+    return f"{path}{SIDECAR}{mark}{query}"
 
 
 def has_sidecar(file: ProjectFile) -> bool:

@@ -135,7 +135,7 @@ class Connection:
             answer = await self._ask(session, kind, method, url, headers, decode)
             try:
                 if answer.status not in REDIRECTS:
-                    self._observe(answer.status, time.monotonic() - sent_at)
+                    self._observe(kind, answer.status, time.monotonic() - sent_at)
                     yield answer
                     return
                 url = self._target(url, answer)
@@ -191,10 +191,11 @@ class Connection:
             raise UpstreamAnswerError(self.name, "redirected to what is no http address")
         return target.with_user(None)
 
-    def _observe(self, status: int, seconds: float) -> None:
-        if status in (401, 403):
+    def _observe(self, kind: Kind, status: int, seconds: float) -> None:
+        """Judge the index by an answer; a refused file may be one that was never there."""
+        if status in (401, 403) and kind == "page":
             self.health.failed(f"answered {status}: credentials missing or refused")
-        elif status == 429 or status >= 500:
+        elif status == 429 or (status >= 500 and status != 501):
             self.health.failed(f"answered {status}")
-        else:
+        elif status not in (401, 403):
             self.health.succeeded(seconds)

@@ -12,8 +12,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from pypicached.cache.download import Download, Miss
-from pypicached.cache.files import SIDECAR, Files
+from pypicached.cache.files import Files
 from pypicached.cache.passthrough import PassThrough
+from pypicached.cache.sidecars import SIDECAR
 from pypicached.cache.stored_files import FileKey, Hit
 from pypicached.errors import (
     BadNameError,

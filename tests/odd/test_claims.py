@@ -38,7 +38,7 @@ async def test_claim__rules_12_14_json(
     members: dict[str, Any],
     honest: str,
 ) -> None:
-    """What is claimed is carried: sizes of all files, and exactly the versions of what is listed."""
+    """What is claimed is carried: sizes of all files, and exactly the versions of those."""
     upstream.dialect.api_version = claimed
     if claimed == "1.0":
         row = {"size": 5, "upload-time": "2024-01-02T03:04:05Z"}

@@ -30,6 +30,14 @@ WANTED: dict[Kind, tuple[str, DistFile]] = {
 KINDS: list[Kind] = list(WANTED)
 
 
+def _server(kind: Kind) -> FakeUpstream:
+    if kind == "mirror":
+        return mirror.upstream()
+    if kind == "nexus":
+        return nexus.upstream()
+    return FakeUpstream(root=f"{devpi.INDEX}/+simple/" if kind == "devpi" else "/simple/")
+
+
 @pytest.fixture
 async def daemon(
     request: pytest.FixtureRequest, tmp_path: Path, elsewhere: FakeUpstream
@@ -37,12 +45,7 @@ async def daemon(
     """A daemon in front of the upstream that the test names."""
     kind: Kind = request.param
     async with AsyncExitStack() as stack:
-        made = {
-            "mirror": mirror.upstream,
-            "nexus": nexus.upstream,
-            "devpi": lambda: FakeUpstream(root=f"{devpi.INDEX}/+simple/"),
-        }.get(kind, FakeUpstream)()
-        upstream = await stack.enter_async_context(made)
+        upstream = await stack.enter_async_context(_server(kind))
         index: dict[str, object] = {"name": "odd", "url": upstream.url}
         if kind == "nexus":
             index |= {"username": nexus.USER, "password": nexus.PASSWORD}
