@@ -56,6 +56,18 @@ bench: $(BIN)/.dev ## Measure: herd on a cold file, resolving, huge pages (QUICK
 test-live: $(BIN)/.dev ## Install from the real PyPI through the daemon
 	PYPICACHED_LIVE=1 $(BIN)/python -m pytest -q tests/live $(ARGS)
 
+# What Debian 12 ships, and one of 2023; the newest is the environment's own.
+OLD_PIPS := 23.0.1 23.3.2
+CLIENT_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,pip resume poetry pdm pipenv))
+
+.PHONY: test-clients
+test-clients: $(BIN)/.dev ## Install with Poetry, PDM, Pipenv and older pips (fetches them)
+	$(BIN)/python -m tests.e2e.tools $(OLD_PIPS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(CLIENT_TESTS) $(ARGS)
+	@for version in $(OLD_PIPS); do echo "pip $$version"; \
+		PYPICACHED_TEST_PIP=$(CURDIR)/.clients/pip-$$version \
+			$(BIN)/python -m pytest -q tests/e2e/test_pip.py $(ARGS) || exit 1; done
+
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

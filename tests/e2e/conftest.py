@@ -13,6 +13,9 @@ from tests.e2e.process import DaemonProcess
 from tests.fake.threaded import ThreadedFakeUpstream
 from tests.fake.wheels import make_wheel
 
+# Its assertions are tests, inherited by test modules.
+pytest.register_assert_rewrite("tests.e2e.locking")
+
 MakeDaemon = Callable[..., DaemonProcess]
 MakeClient = Callable[..., Client]
 

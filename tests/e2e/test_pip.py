@@ -19,6 +19,8 @@ pytestmark = pytest.mark.clients
 
 # pip 23.1 and earlier read a key of the JSON page that PEP 714 withdrew.
 NEEDS_SIDECARS = pytest.mark.skipif(pip_version() < (23, 2), reason="pip reads sidecars from 23.2")
+# Until 25.3 it fetches the wheels that it has chosen for a dry run, too.
+LAZY_DRY_RUN = pip_version() >= (25, 3)
 NEEDS_UPLOADED_PRIOR_TO = pytest.mark.skipif(
     pip_version() < (26, 0), reason="pip has --uploaded-prior-to from 26.0"
 )
@@ -126,14 +128,14 @@ def test_pip_index_versions__all_listed(
 def test_pip_dry_run__sidecars_instead_of_wheels(
     upstream: ThreadedFakeUpstream, daemon: DaemonProcess, make_client: MakeClient, tmp_path: Path
 ) -> None:
-    """Resolving costs sidecars and no wheel, where upstream offers sidecars."""
+    """Resolving costs sidecars and, unless pip wants them anyway, no wheel."""
     expected = publish_tree(upstream)
     report = tmp_path / "report.json"
     done = make_client(daemon).pip("install", "--dry-run", "--report", str(report), "app")
     assert done.returncode == 0, done.stderr
     metadata = [item["metadata"] for item in json.loads(report.read_text())["install"]]
     assert {one["name"]: one["version"] for one in metadata} == expected
-    assert upstream.count("*.whl") == 0
+    assert upstream.count("*.whl") == (0 if LAZY_DRY_RUN else len(expected))
     assert upstream.count("*.whl.metadata") == len(expected)
 
 
