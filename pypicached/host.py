@@ -102,7 +102,10 @@ def bind_unix(path: Path, mode: int) -> socket.socket:
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise StartError(f"{path} is in the way and is no socket: remove it or name another")
         if _answers(path):
-            raise StartError(f"another process answers on {path}: is pypicached running already?")
+            raise StartError(
+                f"another process answers on {path}: is pypicached running already? Give this one "
+                "a socket of its own with --socket or PYPICACHED_SOCKET"
+            )
         path.unlink()
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

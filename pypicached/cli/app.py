@@ -37,6 +37,10 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             _drop_output()
             raise typer.Exit(_PIPE_CLOSED) from None
+        except OSError as error:
+            _drop_output()
+            print_note(f"cannot write the output: {error.strerror}")
+            raise typer.Exit(1) from None
         except SettingsError as error:
             for key, message, suggestion in error.problems:
                 print_note(f"{key}: {message}" + (f" ({suggestion})" if suggestion else ""))

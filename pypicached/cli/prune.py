@@ -58,7 +58,10 @@ def prune(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Remove cached files and pages by their last use; say what goes and how many bytes."""
+    """Remove cached files and pages by their last use; say what goes and how many bytes.
+
+    Exit code 1 if something could not be removed.
+    """
     if (days is None) == (to_size is None):
         what = "prune what?" if days is None else "prune takes --days or --to-size, not both:"
         raise ControlError(f"{what} {_EXAMPLE}", exit_code=2)
@@ -76,6 +79,8 @@ def prune(
         print_json(answer)
     else:
         _print_answer(answer)
+    if answer.failed:
+        raise typer.Exit(1)
 
 
 def _size_bytes(text: str) -> int:
@@ -99,3 +104,5 @@ def _print_answer(answer: PruneAnswer) -> None:
     done = "would remove" if answer.dry_run else "removed"
     files, pages = count(len(answer.files), "file"), count(answer.pages, "page")
     print_line(f"{done} {files} and {pages}, {size(answer.bytes)}")
+    for name in answer.failed:
+        print_line(f"could not remove {clean(name)}: see the daemon's log")

@@ -31,6 +31,10 @@ def serve(
         str | None,
         typer.Option(help='Disk budget: "50GiB", "40%", "unlimited".', show_default=False),
     ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(help="Where commands reach it.", metavar="PATH", show_default=False),
+    ] = None,
 ) -> None:
     """Run the daemon in the foreground."""
     import asyncio
@@ -44,6 +48,7 @@ def serve(
         "index_url": index_url,
         "cache.directory": cache_dir,
         "cache.max_size": max_size,
+        "server.control_socket": socket,
     }
     loaded = load(config, os.environ, overrides)
     server = loaded.settings.server

@@ -46,7 +46,7 @@ _READ_SECONDS: Final = 30.0
 # Between two progress lines; a huge delete may keep the disk busy that long.
 _PROGRESS_SECONDS: Final = 60.0
 _HOW_TO_START: Final = "start one with `pypicached serve`, or `systemctl start pypicached`"
-_HOW_TO_BE_ALLOWED: Final = (
+_HOW_TO_JOIN: Final = (
     "only root and members of the group pypicached may connect (`usermod -aG pypicached USER`, "
     "then log in again)"
 )
@@ -133,9 +133,19 @@ class ControlClient:
                 looked.append(f"{path} ({_absence(error)})")
         if denied:
             places = " and ".join(map(str, denied))
-            raise ControlError(f"not allowed to use {places}: {_HOW_TO_BE_ALLOWED}", _NOT_ALLOWED)
+            raise ControlError(f"not allowed to use {places}: {_who_may(denied[0])}", _NOT_ALLOWED)
         places = ", ".join(looked) or "nowhere: no socket is known"
         raise ControlError(f"no daemon answers, looked at {places}; {_HOW_TO_START}", _NO_DAEMON)
+
+
+def _who_may(path: Path) -> str:
+    """Say who may use a socket: a group where it is the service's, else only its owner."""
+    try:
+        if path.group() == "pypicached":
+            return _HOW_TO_JOIN
+        return f"it is the daemon of {path.owner()}; only that user and root may connect"
+    except (OSError, KeyError):
+        return _HOW_TO_JOIN
 
 
 class _UnixConnection(http.client.HTTPConnection):

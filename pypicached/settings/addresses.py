@@ -22,8 +22,10 @@ def split_listen(text: str) -> tuple[str, int] | Path:
         check_socket_path(path)
         return path
     host, colon, port = text.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or int(port) > 65_535:
+    if not colon:
         raise ValueError(f"has no port; {_suggest(text)}")
+    if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or int(port) > 65_535:
+        raise ValueError(f"what follows its last colon is no port; {_suggest(text)}")
     if not host or host == "*":
         raise ValueError(f'has no host; say "127.0.0.1:{port}", or "0.0.0.0:{port}" for everybody')
     return _checked_host(host), int(port)

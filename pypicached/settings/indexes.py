@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -68,6 +69,10 @@ class IndexReader:
         index = Index(name=name, url=root.url, **fields)
         if index.authentication != "none" and is_exposed(index.url):
             self.warnings.append(f"{label}: its credentials cross the network in clear (http://)")
+        if urlsplit(index.url).path == "/":
+            self.warnings.append(
+                f"{label}: its URL has no path; the Simple API of most indexes is under /simple/"
+            )
         return index
 
     def _fields(self, table: dict[str, object], label: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,15 @@ from typer.testing import CliRunner, Result
 from pypicached import __version__
 from pypicached.cli.app import app
 from pypicached.errors import LedgerError
-from pypicached.messages import InvalidateRequest, ProjectRow, PruneRequest, Stats, Status
+from pypicached.messages import (
+    InvalidateRequest,
+    Progress,
+    ProjectRow,
+    PruneAnswer,
+    PruneRequest,
+    Stats,
+    Status,
+)
 from tests.control.daemon import STATUS, USED_AT, FakeOperations
 
 
@@ -162,10 +171,27 @@ def test_prune__everything(control_socket: Path, operations: FakeOperations) -> 
     assert result.stdout.splitlines()[-1] == "removed 1 file and 2 pages, 8 KiB"
 
 
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_prune__what_could_not_be_removed(
+    control_socket: Path, operations: FakeOperations, arguments: tuple[str, ...]
+) -> None:
+    """What stays is named, and the exit code is 1: some of it failed."""
+
+    async def steps(_: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
+        yield PruneAnswer(False, [], 2, 0, ["demo-1.0.zip"])
+
+    operations.prune_steps = steps
+    result = _run("prune", "--days", "0", *arguments, "--socket", control_socket)
+    assert "demo-1.0.zip" in result.stdout
+    assert result.exit_code == 1
+
+
 def test_prune__json(control_socket: Path) -> None:
     """One document, whatever progress there was."""
     result = _run("prune", "--days", "1", "--json", "--socket", control_socket)
-    assert json.loads(result.stdout).keys() == {"dry_run", "files", "pages", "bytes"}
+    assert json.loads(result.stdout).keys() == {
+        "dry_run", "files", "pages", "bytes", "failed",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,13 @@ def test_secrets__not_in_problems(refuse: Refuse, text: str) -> None:
 )
 def test_credentials__in_clear(read: Load, url: str, warned: bool) -> None:
     """Credentials over plain HTTP beyond loopback are a warning."""
-    assert bool(read(table(url=url)).warnings) == warned
+    assert bool(read(table(url=url + "simple/")).warnings) == warned
+
+
+def test_index__without_a_path(read: Load) -> None:
+    """A URL without a path is most likely one whose /simple/ was forgotten: a warning."""
+    assert "/simple/" in read(table(url="https://h.test/")).warnings[0]
+    assert read(table(url="https://h.test/simple/")).warnings == []
 
 
 def test_index__checked_where_it_loses(refuse: Refuse) -> None:
