@@ -26,6 +26,7 @@ from pypicached.cache.pruning import Pruning
 from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.recovery import count_stored
 from pypicached.cache.refresh import Refresh
+from pypicached.cache.replaced import Replaced
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.worker import Worker
@@ -96,6 +97,8 @@ class Assembly:
         settings = self._settings
         self.connections = {index.name: self._connection(index) for index in settings.indexes}
         memory: Memory[tuple[str, str], StoredPage] = Memory(settings.cache.memory // 2)
+        small: Memory[str, bytes] = Memory(settings.cache.memory // 2)
+        self.stored = StoredFiles(self.ledger, self.blobs, small, self.quarantine)
         worker = Worker(self.store)
         pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
         lists = {i.name: self._pages(i, ListRefresh, memory, worker) for i in settings.indexes}
@@ -108,9 +111,7 @@ class Assembly:
         self.files = Files(
             self.connections,
             Listings(self.catalog, self.ledger, self.quarantine, now=self._now),
-            StoredFiles(
-                self.ledger, self.blobs, Memory(settings.cache.memory // 2), self.quarantine
-            ),
+            self.stored,
             self.quarantine,
             blobs=self.blobs,
             eviction=self.eviction,
@@ -169,6 +170,7 @@ class Assembly:
                 worker=worker,
                 observations=self.observations,
                 quarantine=self.quarantine,
+                replaced=Replaced(self.ledger, self.stored),
                 on_bytes=lambda octets: usage.count_received("page", index.name, octets),
                 now=self._now,
             ),

@@ -16,11 +16,19 @@ import msgspec
 
 from pypicached.cache.budget import Budget
 from pypicached.cache.uses import Uses
+from pypicached.errors import LedgerError
 from pypicached.ledger import BlobRow, CachedFile, Ledger
 from pypicached.store import LocalStore, Spool
 from pypicached.store.disk import disk_bytes
 
 logger = logging.getLogger(__name__)
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """What became of blobs that were to go: digests that went, and why others could not."""
+
+    gone: set[str]
+    failed: dict[str, str]
 
 
 class Blobs:
@@ -81,23 +89,39 @@ class Blobs:
             self.budget.commit(0, blob.disk_bytes)
             return True
 
-    async def remove(self, digests: Iterable[str]) -> set[str]:
-        """Remove blobs that nobody reads, rows first; return which went."""
+    async def remove(self, digests: Iterable[str]) -> Removal:
+        """Remove blobs that nobody reads, rows first; return which went.
+
+        One that the disk does not let go gets its rows back and stays counted. Raises LedgerError,
+        and then nothing has gone.
+        """
         async with self._turn:
             going = sorted(digest for digest in digests if digest not in self.uses)
             rows = [row for d in going if (row := await self._files.get_blob(d))]
-            gone = {row.sha256 for row in rows}
-            await self._files.forget_blobs(sorted(gone))
+            files = {row.sha256: await self._files.of_blob(row.sha256) for row in rows}
+            await self._files.forget_blobs([row.sha256 for row in rows])
             for told in self.on_removed:
-                told(gone)
+                told(set(files))
+            failed: dict[str, str] = {}
             for row in rows:
                 try:
                     await self.store.delete(row.sha256)
+                    self.budget.removed(row.disk_bytes)
                 except OSError as error:
-                    # Without its row it is an orphan: adopted at the next start, then tried again.
+                    failed[row.sha256] = error.strerror or "the disk failed"
                     logger.warning("cannot remove blob %s: %s", row.sha256, error)
-                self.budget.removed(row.disk_bytes)
-            return gone
+                    await self._give_back(row, files[row.sha256])
+            return Removal(files.keys() - failed.keys(), failed)
+
+    async def _give_back(self, blob: BlobRow, files: list[CachedFile]) -> None:
+        """Give a blob that could not be removed its rows back."""
+        try:
+            await self._files.adopt_blobs([blob])
+            for file in files:
+                await self._files.record(file, blob.disk_bytes)
+        except LedgerError as error:
+            # An orphan, then, that the next start adopts; it is on the disk, so it stays counted.
+            logger.warning("blob %s has lost its entry: %s", blob.sha256, error)
 
     @contextlib.contextmanager
     def in_use(self, sha256: str) -> Iterator[None]:

@@ -32,12 +32,18 @@ class Budget:
         self._free_bytes = free_bytes
 
     def missing(self, wanted: int) -> int:
-        """Return how many bytes must go before `wanted` more may come; 0 if there is room."""
+        """Return how many bytes must go before `wanted` more may come; 0 if there is room.
+
+        Raises NoRoomError if the disk cannot be asked: that is no reason for anything to go.
+        """
         over = 0
         if self.limit_bytes is not None:
             over = self.used_bytes + self.reserved_bytes + wanted - self.limit_bytes
         # What is reserved is allocated on disk when its spool is made, so it is gone from `free`.
-        short = self.min_free_bytes + wanted - self._free_bytes()
+        try:
+            short = self.min_free_bytes + wanted - self._free_bytes()
+        except OSError as error:
+            raise NoRoomError(f"the cache directory cannot be used: {error.strerror}") from error
         return max(0, over, short)
 
     def check_fits(self, wanted: int) -> None:

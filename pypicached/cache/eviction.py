@@ -12,6 +12,7 @@ import logging
 from collections.abc import Container, Iterable
 
 from pypicached.cache.blobs import Blobs
+from pypicached.cache.trouble import Trouble
 from pypicached.errors import LedgerError, NoRoomError
 from pypicached.ledger import BlobRow, Ledger
 from pypicached.logs import event
@@ -51,25 +52,37 @@ class Eviction:
         self._ledger = ledger
         self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
+        self._trouble = Trouble(logger)
         self.evicted_blobs = 0
 
     async def reserve(self, wanted: int) -> None:
-        """Reserve room, evicting if that is what it takes; NeverFitsError, NoRoomError if not."""
+        """Reserve room, evicting if that is what it takes; NeverFitsError, NoRoomError if not.
+
+        Where all blobs together would not be enough, none of them goes.
+        """
         budget = self._blobs.budget
         budget.check_fits(wanted)
         if budget.missing(wanted):
             try:
                 async with self._turn:
-                    if missing := budget.missing(wanted):
-                        await self._evict(missing)
+                    await self._make_room(wanted)
             except LedgerError as error:
                 raise NoRoomError(f"cannot make room: {error}") from error
         budget.reserve(wanted)
-        if self._above(HIGH) > 0:
-            self._wanted.set()
+        # The room is given now: a disk that cannot be asked any more must not take it back.
+        with contextlib.suppress(NoRoomError):
+            if self._above(HIGH) > 0:
+                self._wanted.set()
+
+    async def _make_room(self, wanted: int) -> None:
+        missing = self._blobs.budget.missing(wanted)
+        if missing > self._blobs.budget.used_bytes:
+            raise NoRoomError("no room on the cache disk, whatever were evicted")
+        if missing:
+            await self._evict(missing)
 
     def _above(self, share: float) -> int:
-        """Return by how many bytes the cache is above a share of its limit."""
+        """Return by how many bytes the cache is above a share of its limit. Raises NoRoomError."""
         budget = self._blobs.budget
         if budget.limit_bytes is None:
             return budget.missing(0)
@@ -82,16 +95,20 @@ class Eviction:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
             self._wanted.clear()
-            if self._above(HIGH) > 0:
-                try:
+            try:
+                if self._above(HIGH) > 0:
                     async with self._turn:
                         await self._evict(self._above(LOW))
-                except LedgerError as error:
-                    # The next look tries again; downloads that find no room are passed through.
-                    event(logger, logging.ERROR, f"cannot evict: {error}")
+            except (LedgerError, NoRoomError, OSError) as error:
+                # The next look tries again; downloads that find no room are passed through.
+                self._trouble.tell(f"cannot evict: {error}")
 
     async def _evict(self, needed: int) -> None:
-        """Remove blobs until `needed` bytes are free or nothing may go."""
+        """Remove blobs until `needed` bytes are free or nothing may go.
+
+        Raises NoRoomError at the first batch of which something cannot be removed: a disk that is
+        read-only must not cost every blob its row.
+        """
         await self._ledger.usage.flush()  # pending access times count
         last: BlobRow | None = None
         while needed > 0:
@@ -100,14 +117,16 @@ class Eviction:
                 return
             last = candidates[-1]
             plan = plan_eviction(candidates, needed, self._blobs.uses)
-            gone = await self._blobs.remove([row.sha256 for row in plan])
-            freed = sum(row.disk_bytes for row in plan if row.sha256 in gone)
+            removal = await self._blobs.remove([row.sha256 for row in plan])
+            freed = sum(row.disk_bytes for row in plan if row.sha256 in removal.gone)
             needed -= freed
-            self.evicted_blobs += len(gone)
-            if plan:
+            self.evicted_blobs += len(removal.gone)
+            if removal.gone:
                 event(
                     logger,
                     logging.INFO,
-                    f"evicted {len(gone)} least recently used blobs",
+                    f"evicted {len(removal.gone)} least recently used blobs",
                     bytes=freed,
                 )
+            for reason in removal.failed.values():
+                raise NoRoomError(f"a blob cannot be removed: {reason}")

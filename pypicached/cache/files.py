@@ -20,6 +20,7 @@ from pypicached.cache.eviction import Eviction
 from pypicached.cache.flight import Flights, to_the_end
 from pypicached.cache.listing import Listings
 from pypicached.cache.making import Making
+from pypicached.cache.memory import Memory
 from pypicached.cache.observe import Observations
 from pypicached.cache.passthrough import STREAMS, PassThrough
 from pypicached.cache.quarantine import Quarantine
@@ -31,7 +32,7 @@ from pypicached.errors import (
     FileGoneError,
     FileNotListedError,
     LedgerError,
-    NoRoomError,
+    NeverFitsError,
     PypicachedError,
     StoppingError,
     UpstreamAnswerError,
@@ -44,6 +45,9 @@ from pypicached.simple.model import ProjectFile
 from pypicached.upstream import Connection, head_length
 
 logger = logging.getLogger(__name__)
+
+# A bound for a memory of keys: some hundreds of them.
+MAX_UNFIT_BYTES = 512 * 1024
 
 
 class Files:
@@ -75,6 +79,8 @@ class Files:
         # A key is here exactly as long as its flight runs.
         self._running: dict[FileKey, Miss] = {}
         self._turn = asyncio.Semaphore(STREAMS)
+        # Files of unknown length that turned out not to fit: streamed through from then on.
+        self._unfit: Memory[FileKey, str] = Memory(MAX_UNFIT_BYTES)
         self._making = Making(stored, blobs.store.disk, self.open, on_bytes)
 
     @property
@@ -129,7 +135,7 @@ class Files:
             reason=str(download.error),
             turn=self._turn,
             on_bytes=lambda octets: self._on_bytes(kind, index, octets),
-            on_failure=lambda error: self._note(download, error),
+            on_failure=lambda error: self._observations.download_failed(download.filename, error),
         )
 
     async def describe_length(self, key: FileKey) -> tuple[str, int | None, str | None]:
@@ -207,6 +213,7 @@ class Files:
     ) -> None:
         """The owner task: receive, release to the readers, commit."""
         try:
+            self._check_fits(key)
             if key.kind == "metadata":
                 arrived = await self._receive_sidecar(key, project, entry, download)
             else:
@@ -214,7 +221,9 @@ class Files:
             # A stop does not throw away what has been verified.
             await to_the_end(self._keep(key, project, entry.filename, arrived))
         except PypicachedError as error:
-            self._note(download, error)
+            if isinstance(error, NeverFitsError) and download.length is None and key.kind == "file":
+                self._unfit.put(key, str(error), 0)
+            self._observations.download_failed(download.filename, error)
             download.failed(error)
         except asyncio.CancelledError:
             download.failed(StoppingError("the daemon is stopping"))
@@ -225,6 +234,11 @@ class Files:
         finally:
             del self._running[key]
             download.detach()
+
+    def _check_fits(self, key: FileKey) -> None:
+        reason = self._unfit.get(key)
+        if reason is not None:
+            raise NeverFitsError(reason)
 
     async def _receive(self, download: Download) -> Arrived:
         source = download.source
@@ -277,13 +291,3 @@ class Files:
             bytes=arrived.length,
             verified=arrived.verified,
         )
-
-    def _note(self, download: Download, error: PypicachedError) -> None:
-        level = logging.WARNING
-        if isinstance(error, NoRoomError):
-            self._observations.no_room(f"{download.filename}: {error}")
-        elif isinstance(error, VerificationError):
-            level = logging.ERROR
-            self._observations.verification_failures += 1
-        self._observations.failed(download.filename, str(error))
-        event(logger, level, f"download of {download.filename}: {error}")

@@ -48,6 +48,19 @@ class Filling:
         assert self._spool is not None, "make_room first"
         return self._spool
 
+    def room(self, length: int) -> bool:
+        """Whether `length` bytes fit without evicting anything; NoRoomError if they never will.
+
+        A page's claim alone evicts nothing: upstream's own word does.
+        """
+        wanted = blocks_for(length, self._blobs.store.block_bytes)
+        budget = self._blobs.budget
+        budget.check_fits(wanted)
+        missing = budget.missing(wanted)
+        if missing > budget.used_bytes:
+            raise NoRoomError("no room on the cache disk")
+        return missing == 0
+
     async def make_room(self, length: int | None) -> None:
         """Make the spool, with room for `length` (None: a first step). Raises NoRoomError."""
         await self._reserve(STEP_BYTES if length is None else length)
@@ -58,6 +71,8 @@ class Filling:
         end = self.written + len(data)
         self.check_bound(end)
         while end > self.spool.allocated_bytes:
+            # What does not say how long it is may push out half of the cache, and no more.
+            self._blobs.budget.check_fits(2 * (self.reserved + STEP_BYTES))
             await self._reserve(STEP_BYTES)
             room = self.spool.allocated_bytes + STEP_BYTES
             await _disk(self._disk.run(self.spool.allocate, room))

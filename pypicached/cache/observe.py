@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
 
 import msgspec
+
+from pypicached.errors import NoRoomError, PypicachedError, VerificationError
+from pypicached.logs import event
+
+logger = logging.getLogger(__name__)
 
 LAST_FAILURES = 10
 
@@ -30,8 +36,22 @@ class Observations:
         self.last_no_room: tuple[float, str] | None = None
 
     def failed(self, what: str, reason: str) -> None:
-        """A download or page failed."""
+        """A download or page failed; the same failure again takes the place of the one before."""
+        again = [f for f in self.failures if (f.what, f.reason) == (what, reason)]
+        for failure in again:
+            self.failures.remove(failure)
         self.failures.append(SeenFailure(self._now(), what, reason))
+
+    def download_failed(self, filename: str, error: PypicachedError) -> None:
+        """A file was not received, or not kept: counted, logged, remembered."""
+        level = logging.WARNING
+        if isinstance(error, NoRoomError):
+            self.no_room(f"{filename}: {error}")
+        elif isinstance(error, VerificationError):
+            level = logging.ERROR
+            self.verification_failures += 1
+        self.failed(filename, str(error))
+        event(logger, level, f"download of {filename}: {error}")
 
     def no_room(self, reason: str) -> None:
         """A file was streamed through because it could not be kept."""

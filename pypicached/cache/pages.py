@@ -8,6 +8,7 @@ is an error, never absence.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,9 +18,12 @@ from pypicached.cache.memory import Memory
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderings import Rendering, Variant, build_rendering
 from pypicached.cache.stored import StoredPage, Times
-from pypicached.errors import UpstreamError, UpstreamUnavailableError
+from pypicached.cache.trouble import Trouble
+from pypicached.errors import HostError, LedgerError, UpstreamError, UpstreamUnavailableError
 from pypicached.ledger import Ledger, Page, Result
 from pypicached.store.disk import DiskPool
+
+logger = logging.getLogger(__name__)
 
 # `no-cache` asks upstream at most this often per page (rule 34).
 FORCED_SECONDS = 10.0
@@ -65,6 +69,7 @@ class Pages:
         self._renders: Flights[tuple[StoredPage, Variant], Rendering] = Flights()
         # project → when its last refresh failed; bounded by `_note_failure`.
         self._failed: dict[str, tuple[float, str]] = {}
+        self._trouble = Trouble(logger)
         scope = "private" if private else "public"
         self._cache_control = f"{scope}, max-age={int(times.ttl)}"
 
@@ -86,7 +91,8 @@ class Pages:
         """Return the page of `project`, whatever its state ("absent" too).
 
         `no_cache`: ask upstream now, at most every 10 s. Raises UpstreamError when nothing that
-        may be served is stored and upstream does not answer in time.
+        may be served is stored and upstream does not answer in time; HostError when this host
+        cannot take in what it answers.
         """
         page = await self.stored(project)
         now = self._now()
@@ -98,11 +104,14 @@ class Pages:
         return await self._fetched(project, page)
 
     async def stored(self, project: str) -> StoredPage | None:
-        """Return the page as it is stored, from memory or ledger, fresh or not."""
+        """Return the page as it is stored, from memory or ledger, fresh or not.
+
+        A ledger that cannot be read has no page: upstream is asked.
+        """
         key = (self.index, project)
         page = self._memory.get(key)
         if page is None:
-            row = await self._ledger.pages.get(*key)
+            row = await self._row(project)
             if row is None:
                 return None
             page = self._memory.get(key)
@@ -110,6 +119,13 @@ class Pages:
                 page = StoredPage(row)
                 self._memory.put(key, page, page.size_bytes)
         return page
+
+    async def _row(self, project: str) -> Page | None:
+        try:
+            return await self._ledger.pages.get(self.index, project)
+        except LedgerError as error:
+            self._trouble.tell(f"{error}; the pages of index {self.index} come from upstream")
+            return None
 
     async def _revalidated(self, project: str, page: StoredPage, *, wait: bool) -> Answer:
         """Refresh a page that may be served stale if upstream does not answer in time.
@@ -121,8 +137,7 @@ class Pages:
         if 0 <= now - failed_at < FAILURE_SECONDS:
             return _stale(page, reason)
         flight, leading = self._fly(project, page.row)
-        grace = self.times.ttl + self.times.stale_while_revalidate
-        if not wait and page.age(now) < grace:
+        if not wait and page.may_be_refreshed_behind(now, self.times):
             return _stale(page, "stale-while-revalidate")
         if not await wait_at_most(flight, self.times.page_deadline):
             # The flight goes on; until it lands nobody else waits for as long.
@@ -130,7 +145,7 @@ class Pages:
             return _stale(page, LATE)
         try:
             new = flight.result()
-        except UpstreamError as error:
+        except (UpstreamError, HostError) as error:
             return _stale(page, error.reason)
         if new.row.fetched_at == page.row.fetched_at:
             return Answer(new, "revalidated", "pypicached; fwd=stale; fwd-status=304")
@@ -153,6 +168,10 @@ class Pages:
             row = await self._refresh.run(project, before)
         except UpstreamError as error:
             self._note_failure(project, error.reason)
+            raise
+        except HostError as error:
+            self._note_failure(project, error.reason)
+            self._trouble.tell(f"cannot take in pages of index {self.index}: {error}")
             raise
         self._failed.pop(project, None)
         page = StoredPage(row)

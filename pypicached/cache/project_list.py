@@ -8,8 +8,9 @@ like any other file. `lists/` is emptied at start: all of it can be made again f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,13 +20,13 @@ from pypicached.cache.flight import Flights
 from pypicached.cache.pages import Answer, Pages
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderings import VARY
-from pypicached.cache.worker import Worker, WorkerError
+from pypicached.cache.worker import Worker, WorkerError, on_disk
 from pypicached.errors import ProjectNotFoundError, UpstreamAnswerError
 from pypicached.ledger import Page
 from pypicached.simple.negotiate import Format
 from pypicached.simple.rows import ParseError
 from pypicached.store import LocalStore
-from pypicached.store.disk import disk_bytes
+from pypicached.store.disk import disk_bytes, empty_directory
 from pypicached.upstream import PageAnswer
 
 LIST = ""  # how the ledger calls the page that lists the projects
@@ -34,20 +35,34 @@ LIST = ""  # how the ledger calls the page that lists the projects
 class ListRefresh(Refresh):
     """Brings the project list of one index up to date."""
 
-    async def _body_row(self, project: str, answer: PageAnswer, now: float) -> Page:
+    # A list is a hundred times the largest page.
+    attempt_seconds = 600.0
+
+    async def _body_row(
+        self,
+        project: str,
+        before: Page | None,  # noqa: ARG002 - the contract of Refresh
+        answer: PageAnswer,
+        now: float,
+    ) -> Page:
         """Return the row of a list: its body are packed names, one per line."""
         assert answer.chunks is not None
         with self._worker.temporary() as source, self._worker.temporary() as target:
-            with source.open("wb") as file:
-                async for chunk in answer.chunks:
-                    self._on_bytes(len(chunk))
-                    await self._disk.run(file.write, chunk)
+            await self._receive(answer.chunks, source)
             try:
                 await self._worker.run("names", str(source), str(target), answer.content_type)
             except (ParseError, WorkerError) as error:
                 raise UpstreamAnswerError(self._connection.name, str(error)) from error
-            packed = await self._disk.run(target.read_bytes)
+            with on_disk():
+                packed = await self._disk.run(target.read_bytes)
         return self._row(project, packed, answer, now)
+
+    async def _receive(self, chunks: AsyncIterator[bytes], target: Path) -> None:
+        """Write the body to a file. Raises UpstreamError, HostError."""
+        with on_disk(), target.open("wb") as file:
+            async for chunk in chunks:
+                self._on_bytes(len(chunk))
+                await self._disk.run(file.write, chunk)
 
 
 class RenderedList(msgspec.Struct, frozen=True):
@@ -55,7 +70,16 @@ class RenderedList(msgspec.Struct, frozen=True):
 
     path: Path
     length: int
+    disk_bytes: int
     headers: dict[str, str]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the file is there, and nobody has cut it."""
+        try:
+            return self.path.stat().st_size == self.length
+        except OSError:
+            return False
 
 
 class ProjectLists:
@@ -77,10 +101,9 @@ class ProjectLists:
         self._rendered: dict[str, RenderedList] = {}
 
     def prepare(self) -> None:
-        """Make the directory, and empty it."""
+        """Make the directory, and empty it. Raises OSError."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in self._directory.iterdir():
-            path.unlink()
+        empty_directory(self._directory)
 
     async def close(self) -> None:
         """Cancel running work."""
@@ -91,7 +114,8 @@ class ProjectLists:
     ) -> tuple[RenderedList, list[Answer]]:
         """Return the list of one index, or of all, rendered; and how each index's came.
 
-        Raises ProjectNotFoundError if no index offers a list, UpstreamError if one fails.
+        Raises ProjectNotFoundError if no index offers a list, UpstreamError if one fails, HostError
+        if this host does.
         """
         asked = [self.pages[index]] if index is not None else list(self.pages.values())
         # At once, so that all of them together take no longer than one deadline (rule 41).
@@ -106,7 +130,7 @@ class ProjectLists:
         revision = "".join(f"{row.index}:{row.fetched_at};" for row in rows)
         name = f"{slot}.{hashlib.sha256(revision.encode()).hexdigest()[:16]}"
         rendered = self._rendered.get(slot)
-        if rendered is None or rendered.path.name != name:
+        if rendered is None or rendered.path.name != name or not rendered.whole:
             flight, _ = self._flights.join(
                 name, lambda: self._render(slot, name, rows, shape, coding)
             )
@@ -117,28 +141,36 @@ class ProjectLists:
         self, slot: str, name: str, rows: list[Page], shape: str, coding: str
     ) -> RenderedList:
         path = self._directory / name
-        sources = []
-        try:
+        with on_disk(), contextlib.ExitStack() as stack:
+            sources = []
             for row in rows:
-                source = self._store.temporary_path()
-                sources.append(source)
+                source = stack.enter_context(self._worker.temporary())
+                sources.append(str(source))
                 await self._store.disk.run(source.write_bytes, row.body or b"")
-            await self._worker.run("lists", str(path), shape, coding, *map(str, sources))
-        finally:
-            for source in sources:
-                source.unlink(missing_ok=True)
-        about = path.stat()
-        digest = await self._store.disk.run(_sha256, path)
-        old = self._rendered.get(slot)
-        if old is not None and old.path != path:
-            self._budget.removed(disk_bytes(old.path.stat()))
-            old.path.unlink()
-        self._budget.commit(0, disk_bytes(about))
+            # It may have been removed. Never before `tmp/` took a file: what has gone together with
+            # `tmp/` is a whole disk, and its mount point no place for us.
+            self._directory.mkdir(exist_ok=True, mode=0o700)
+            await self._worker.run("lists", str(path), shape, coding, *sources)
+            about = path.stat()
+            digest = await self._store.disk.run(_sha256, path)
         headers = {"ETag": f'"{digest[:32]}"', "Vary": VARY}
         if coding != "identity":
             headers["Content-Encoding"] = coding
-        rendered = self._rendered[slot] = RenderedList(path, about.st_size, headers)
+        rendered = RenderedList(path, about.st_size, disk_bytes(about), headers)
+        self._replace(slot, rendered)
         return rendered
+
+    def _replace(self, slot: str, rendered: RenderedList) -> None:
+        """Hold and count a rendering instead of the one before it."""
+        old = self._rendered.get(slot)
+        self._rendered[slot] = rendered
+        self._budget.commit(0, rendered.disk_bytes)
+        if old is not None:
+            self._budget.removed(old.disk_bytes)
+            if old.path != rendered.path:
+                # What cannot be removed now, the next start removes.
+                with contextlib.suppress(OSError):
+                    old.path.unlink()
 
 
 def _sha256(path: Path) -> str:

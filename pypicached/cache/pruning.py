@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 import msgspec
 
-from pypicached.cache.blobs import Blobs
+from pypicached.cache.blobs import Blobs, Removal
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.project_list import LIST, ProjectLists
 from pypicached.ledger import BlobRow, CachedFile, Ledger
@@ -31,6 +31,14 @@ class Plan(msgspec.Struct):
     def disk_bytes(self) -> int:
         """What comes free on disk."""
         return sum(self.blobs.values())
+
+    def names_of(self, digests: Iterable[str]) -> list[str]:
+        """Return the names of files that blobs hold, sorted; a blob without one goes by digest."""
+        names: dict[str, list[str]] = {digest: [] for digest in digests}
+        for file in self.files:
+            if file.sha256 in names:
+                names[file.sha256].append(file.filename)
+        return sorted(name for digest, held in names.items() for name in held or [digest])
 
     def freed_by(self, digests: Iterable[str]) -> int:
         """What came free with these blobs."""
@@ -110,16 +118,18 @@ class Pruning:
         plan.blobs[sha256] = disk_bytes
         return disk_bytes
 
-    async def carry_out(self, plan: Plan) -> AsyncIterator[tuple[set[str], int]]:
-        """Remove what was planned; yield (digests that went, blobs looked at so far)."""
+    async def carry_out(self, plan: Plan) -> AsyncIterator[tuple[Removal, int]]:
+        """Remove what was planned; yield (what became of a batch, blobs looked at so far).
+
+        Raises LedgerError.
+        """
         await self._ledger.pages.delete(plan.pages)
         for index, project in plan.pages:
             self._forget(project, index)
         digests = list(plan.blobs)
         for start in range(0, len(digests), BATCH):
             batch = digests[start : start + BATCH]
-            gone = await self._blobs.remove(batch)
-            yield gone, start + len(batch)
+            yield await self._blobs.remove(batch), start + len(batch)
 
     # ── invalidate ───────────────────────────────────────────────────────────────────────────
 
@@ -154,7 +164,7 @@ class Pruning:
             for digest in going:
                 row = await self._ledger.files.get_blob(digest)
                 going[digest] = row.disk_bytes if row else 0
-            gone = await self._blobs.remove(going)
+            gone = (await self._blobs.remove(going)).gone
             dropped += sum(file.sha256 in gone for file in files)
             freed += sum(going[digest] for digest in gone)
             if files:

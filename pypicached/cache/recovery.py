@@ -10,8 +10,10 @@ import asyncio
 import itertools
 import logging
 import os
+from collections.abc import AsyncIterator
 
 from pypicached.cache.blobs import Blobs
+from pypicached.errors import LedgerError
 from pypicached.ledger import BlobRow, Ledger
 from pypicached.logs import event
 from pypicached.store.disk import disk_bytes
@@ -29,16 +31,27 @@ async def count_stored(ledger: Ledger, blobs: Blobs) -> int:
 
 
 async def adopt_orphans(ledger: Ledger, blobs: Blobs) -> int:
-    """Walk the store in the background and give rows to blobs without one; return how many."""
-    walk = blobs.store.walk()
+    """Walk the store in the background and give rows to blobs without one; return how many.
+
+    Where ledger or disk fail meanwhile, the rest waits for the next start.
+    """
     adopted = 0
-    while found := await blobs.store.disk.run(lambda: list(itertools.islice(walk, BATCH))):
-        for sha256, about in found:
-            adopted += await _adopt(ledger, blobs, sha256, about)
-        await asyncio.sleep(0)
+    try:
+        async for new in _adoptions(ledger, blobs):
+            adopted += new
+    except (LedgerError, OSError) as error:
+        event(logger, logging.ERROR, f"cannot look for blobs that have no entry: {error}")
     if adopted:
         event(logger, logging.WARNING, f"took back {adopted} stored blobs that had no entry")
     return adopted
+
+
+async def _adoptions(ledger: Ledger, blobs: Blobs) -> AsyncIterator[bool]:
+    walk = blobs.store.walk()
+    while found := await blobs.store.disk.run(lambda: list(itertools.islice(walk, BATCH))):
+        for sha256, about in found:
+            yield await _adopt(ledger, blobs, sha256, about)
+        await asyncio.sleep(0)
 
 
 async def _adopt(ledger: Ledger, blobs: Blobs, sha256: str, about: os.stat_result) -> bool:

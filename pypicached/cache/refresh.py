@@ -14,6 +14,7 @@ from pypicached.cache.codings import pack
 from pypicached.cache.observe import Observations
 from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import encode_page
+from pypicached.cache.replaced import Replaced
 from pypicached.cache.stepping import in_steps
 from pypicached.cache.worker import Worker, WorkerError
 from pypicached.errors import (
@@ -42,6 +43,9 @@ RETRY_PAUSE_SECONDS = 0.15
 class Refresh:
     """Brings one index's pages up to date. Callers make sure that it runs once per page."""
 
+    # Seconds for one attempt, its whole body included: 128 MiB at 2 MB/s.
+    attempt_seconds = 60.0
+
     def __init__(
         self,
         connection: Connection,
@@ -51,6 +55,7 @@ class Refresh:
         worker: Worker,
         observations: Observations,
         quarantine: Quarantine,
+        replaced: Replaced,
         on_bytes: Callable[[int], None],
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -60,6 +65,7 @@ class Refresh:
         self._worker = worker
         self._observations = observations
         self._quarantine = quarantine
+        self._replaced = replaced
         self._on_bytes = on_bytes
         self._now = now
         # Between parsing a page and storing it: keys of files whose names do not tell the project.
@@ -69,11 +75,11 @@ class Refresh:
         """Ask upstream and store the answer; return the new row. Raises UpstreamError."""
         try:
             try:
-                return await self._ask(project, before, fresh=False)
+                return await self._within(project, before, fresh=False)
             except UpstreamUnavailableError:
                 # One more try, on a new connection: a bad node behind a kept-alive one, a reset.
                 await asyncio.sleep(RETRY_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
-                return await self._ask(project, before, fresh=True)
+                return await self._within(project, before, fresh=True)
         except UpstreamError as error:
             name = self._connection.name
             self._observations.failed(f"page {project} of index {name}", error.reason)
@@ -86,6 +92,15 @@ class Refresh:
             )
             raise
 
+    async def _within(self, project: str, before: Page | None, *, fresh: bool) -> Page:
+        """Ask once, and give up on an upstream that drips: others wait for the same answer."""
+        try:
+            async with asyncio.timeout(self.attempt_seconds):
+                return await self._ask(project, before, fresh=fresh)
+        except TimeoutError as error:
+            name = self._connection.name
+            raise UpstreamUnavailableError(name, "did not finish its answer in time") from error
+
     async def _ask(self, project: str, before: Page | None, *, fresh: bool) -> Page:
         validators = Validators()
         if before is not None and before.state == "present":
@@ -96,17 +111,22 @@ class Refresh:
                 return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
             if answer.outcome == "absent":
                 return await self._store_absence(project, before, now)
-            row = await self._body_row(project, answer, now)
+            row = await self._body_row(project, before, answer, now)
         return await self._put(row, odd_paths=self._odd.pop(project, ()))
 
-    async def _body_row(self, project: str, answer: PageAnswer, now: float) -> Page:
+    async def _body_row(
+        self, project: str, before: Page | None, answer: PageAnswer, now: float
+    ) -> Page:
         """Read, parse and pack what upstream sent. Raises UpstreamAnswerError."""
         assert answer.chunks is not None
         chunks = []
         async for chunk in answer.chunks:
             self._on_bytes(len(chunk))
             chunks.append(chunk)
-        page = await self._parse(b"".join(chunks), answer, project)
+        body = b"".join(chunks)
+        if not answer.ends and _is_cut(body):
+            raise UpstreamUnavailableError(self._connection.name, "broke off its answer")
+        page = await self._parse(body, answer, project)
         if page.dropped:
             event(
                 logger,
@@ -116,8 +136,16 @@ class Refresh:
             )
         self._odd[project] = _odd_paths(page)
         packed = await self._disk.run(pack, encode_page(page))
+        if before is not None and before.body != packed:
+            await self._note_replaced(before, page)
         row = self._row(project, packed, answer, now)
         return msgspec.structs.replace(row, status=page.status)
+
+    async def _note_replaced(self, before: Page, page: ProjectPage) -> None:
+        try:
+            await self._replaced.note(before, self._connection.name, page)
+        except LedgerError as error:
+            event(logger, logging.ERROR, str(error), index=before.index, project=page.name)
 
     async def _parse(self, body: bytes, answer: PageAnswer, project: str) -> ProjectPage:
         try:
@@ -179,3 +207,8 @@ def _odd_paths(page: ProjectPage) -> list[str]:
         if path is not None and page.name not in projects_of(path.rsplit("/", 1)[1]):
             odd.append(path)
     return odd
+
+
+def _is_cut(body: bytes) -> bool:
+    """Whether HTML that only a closed connection ended has an end missing that it began."""
+    return b"<html" in body[:2048].lower() and b"</html" not in body[-2048:].lower()

@@ -54,6 +54,14 @@ class StoredPage:
         ttl = times.ttl if self.row.state == "present" else times.negative_ttl
         return 0 <= now - self.row.checked_at < ttl
 
+    def may_be_refreshed_behind(self, now: float, times: Times) -> bool:
+        """Whether it may be served at once while upstream is asked behind (rule 40).
+
+        As with `fresh`, not when the clock was set back.
+        """
+        grace = times.stale_while_revalidate
+        return grace > 0 and 0 <= now - self.row.checked_at < times.ttl + grace
+
     def may_be_stale(self, now: float, times: Times) -> bool:
         """Whether it may be served when upstream fails (rule 38); absence never is."""
         return (

@@ -6,6 +6,7 @@ memory, so that a hit costs no SQL and no thread.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 
 import msgspec
@@ -13,7 +14,11 @@ import msgspec
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.memory import Memory
 from pypicached.cache.quarantine import Quarantine
+from pypicached.cache.trouble import Trouble
+from pypicached.errors import LedgerError
 from pypicached.ledger import CachedFile, Kind, Ledger
+
+logger = logging.getLogger(__name__)
 
 # Entries that hits need not look up in the ledger again.
 MAX_ENTRIES = 20_000
@@ -48,6 +53,7 @@ class StoredFiles:
         self._memory = memory
         self._quarantine = quarantine
         self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
+        self._trouble = Trouble(logger)
         blobs.on_removed.append(self._forget)
 
     def ready(self, key: FileKey) -> Hit | None:
@@ -61,15 +67,23 @@ class StoredFiles:
     async def get(self, key: FileKey) -> Hit | None:
         """Return a stored file, or None if it is not here or its blob is gone or wrong.
 
-        Raises RefusedError if it is here and not to be served.
+        With a ledger that cannot be read nothing is here, and upstream has it. Raises RefusedError
+        if it is here and not to be served.
         """
-        entry = await self._ledger.files.get(key.index, key.path, key.kind)
+        entry = await self._entry(key)
         hit = None if entry is None else self._open(entry)
         if entry is not None and hit is not None:
             self._entries[key] = entry
             if len(self._entries) > MAX_ENTRIES:
                 self._entries.popitem(last=False)
         return hit
+
+    async def _entry(self, key: FileKey) -> CachedFile | None:
+        try:
+            return await self._ledger.files.get(key.index, key.path, key.kind)
+        except LedgerError as error:
+            self._trouble.tell(f"{error}; files come from upstream")
+            return None
 
     def _open(self, entry: CachedFile) -> Hit | None:
         self._quarantine.check(entry.index, entry.project)
@@ -85,6 +99,10 @@ class StoredFiles:
             body = file.read()
         self._memory.put(entry.sha256, body, len(body))
         return Hit(entry, body, -1)
+
+    def forget(self, key: FileKey) -> None:
+        """Drop a file's entry from memory: its row has changed or gone."""
+        self._entries.pop(key, None)
 
     def _forget(self, digests: set[str]) -> None:
         for digest in digests:

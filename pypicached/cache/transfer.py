@@ -72,9 +72,10 @@ class Transfer:
         """
         arrived = False
         try:
-            if self._download.length is not None:
-                # No room is then known before upstream is asked for a byte.
-                await self._make_spool(self._download.length)
+            length = self._download.length
+            if length is not None and self._filling.room(length):
+                await self._filling.make_room(length)
+                self._download.begin(self._filling.spool, length)
             await self._receive()
             if self._coding:
                 await self._settle()
@@ -87,10 +88,6 @@ class Transfer:
 
     def _new_filling(self) -> Filling:
         return Filling(self._index, self._source.expected, self._blobs, self._eviction)
-
-    async def _make_spool(self, length: int | None) -> None:
-        await self._filling.make_room(length)
-        self._download.begin(self._filling.spool, length)
 
     # ── receiving ────────────────────────────────────────────────────────────────────────────
 
@@ -144,7 +141,8 @@ class Transfer:
             self._length = self._most = stream.length if size is None else size
         self._filling.check_bound(stream.length or 0)
         if not self._filling.begun:
-            await self._filling.make_room(self._length)
+            # A page's claim alone takes no room from others: upstream's own word does.
+            await self._filling.make_room(None if stream.length is None else self._length)
         self._download.begin(self._filling.spool, size if self._coding else self._length)
 
     def _go_on(self, stream: FileStream) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from pypicached.errors import PypicachedError
+from pypicached.errors import HostError
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.rows import ParseError
 from pypicached.store import LocalStore
@@ -24,8 +24,17 @@ from pypicached.store import LocalStore
 TIME_LIMIT_SECONDS = 300.0
 
 
-class WorkerError(PypicachedError):
+class WorkerError(HostError):
     """The worker process ended without a result."""
+
+
+@contextlib.contextmanager
+def on_disk() -> Iterator[None]:
+    """Raise HostError where the cache disk, or the making of a process, fails what is inside."""
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"the cache disk or this host failed: {error.strerror}") from error
 
 
 class Worker:
@@ -38,8 +47,8 @@ class Worker:
     async def parse_page(
         self, body: bytes, content_type: str, url: str, project: str
     ) -> ProjectPage:
-        """Do what `simple.parse.parse_page` does. Raises ParseError, WorkerError."""
-        with self.temporary() as source, self.temporary() as target:
+        """Do what `simple.parse.parse_page` does. Raises ParseError, HostError (WorkerError)."""
+        with on_disk(), self.temporary() as source, self.temporary() as target:
             await self._store.disk.run(source.write_bytes, body)
             await self.run("page", str(source), str(target), content_type, url, project)
             packed = await self._store.disk.run(target.read_bytes)
@@ -52,23 +61,15 @@ class Worker:
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            # What stays of it on a disk that fails, the next start removes.
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     async def run(self, *arguments: str) -> None:
-        """Run one job; ParseError with its reason, or WorkerError, if it does not succeed."""
+        """Run one job; ParseError with its reason, or HostError, if it does not succeed."""
         async with self._turn:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-c",
-                # Not "-m": -I leaves out the current directory, so a checkout names itself.
-                f"import sys; sys.path.insert(0, {_home()!r});"
-                "from pypicached.cache.jobs import main; main()",
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                env={"PATH": os.environ.get("PATH", "")},
-            )
+            with on_disk():
+                process = await _start(*arguments)
             try:
                 async with asyncio.timeout(TIME_LIMIT_SECONDS):
                     said, _ = await process.communicate()
@@ -82,6 +83,21 @@ class Worker:
             raise ParseError(said.decode("ascii", "replace")[:80])
         if process.returncode != 0:
             raise WorkerError(f"a worker process ended with {process.returncode}")
+
+
+async def _start(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        "-c",
+        # Not "-m": -I leaves out the current directory, so a checkout names itself.
+        f"import sys; sys.path.insert(0, {_home()!r});"
+        "from pypicached.cache.jobs import main; main()",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ.get("PATH", "")},
+    )
 
 
 def _home() -> str:

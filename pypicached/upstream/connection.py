@@ -71,8 +71,12 @@ class Connection:
         self._authorization = authorization
         self._reread = reread
         self._on_request = on_request
-        self._pooled = self._session(tls, force_close=False)
-        self._fresh = self._session(tls, force_close=True)
+        # Pages and sidecars have connections of their own: slow files must not keep them waiting.
+        self._sessions = {
+            (files, fresh): self._session(tls, force_close=fresh)
+            for files in (False, True)
+            for fresh in (False, True)
+        }
 
     @property
     def private(self) -> bool:
@@ -99,19 +103,15 @@ class Connection:
 
     async def close(self) -> None:
         """Close every connection."""
-        await asyncio.gather(self._pooled.close(), self._fresh.close())
+        await asyncio.gather(*(session.close() for session in self._sessions.values()))
 
     async def read_some(self, answer: aiohttp.ClientResponse) -> bytes:
         """Return what has arrived of a body, at least one byte; empty at its clean end.
 
         Only reads are mapped to our errors: what the reader's own work raises is its own.
         """
-        try:
-            with mapped(self.name):
-                return await answer.content.readany()
-        except UpstreamError as error:
-            self.health.failed(error.reason)
-            raise
+        with mapped(self.name):
+            return await answer.content.readany()
 
     @contextlib.asynccontextmanager
     async def request(
@@ -129,13 +129,14 @@ class Connection:
         `fresh` dials a new connection: a kept-alive one would meet the same bad node again.
         Raises UpstreamUnavailableError, UpstreamAnswerError.
         """
-        session = self._fresh if fresh else self._pooled
+        session = self._sessions[kind == "file", fresh]
         for _ in range(MAX_REDIRECTS + 1):
             sent_at = time.monotonic()
             answer = await self._ask(session, kind, method, url, headers, decode)
             try:
                 if answer.status not in REDIRECTS:
-                    self._observe(kind, answer.status, time.monotonic() - sent_at)
+                    if self._tells(kind):
+                        self._observe(answer.status, time.monotonic() - sent_at)
                     yield answer
                     return
                 url = self._target(url, answer)
@@ -165,7 +166,8 @@ class Connection:
                     )
             except UpstreamError as error:
                 self._on_request(kind, "error")
-                self.health.failed(error.reason)
+                if self._tells(kind):
+                    self.health.failed(error.reason)
                 raise
             self._on_request(kind, str(answer.status))
             if answer.status != 401 or attempt == 2 or not self._reread():
@@ -185,17 +187,22 @@ class Connection:
         location = answer.headers.get("Location", "")
         try:
             target = url.join(URL(location, encoded=True)).with_fragment(None)
+            fit = location and target.scheme in ("http", "https") and target.host
+            target = target.with_user(None) if fit else target
         except ValueError as error:
             raise UpstreamAnswerError(self.name, "redirected to what is no URL") from error
-        if not location or target.scheme not in ("http", "https") or not target.host:
+        if not fit:
             raise UpstreamAnswerError(self.name, "redirected to what is no http address")
-        return target.with_user(None)
+        return target
 
-    def _observe(self, kind: Kind, status: int, seconds: float) -> None:
-        """Judge the index by an answer; a refused file may be one that was never there."""
-        if status in (401, 403) and kind == "page":
+    def _tells(self, kind: Kind) -> bool:
+        """Whether an answer speaks of the index: files may be gone, or on other hosts."""
+        return kind == "page"
+
+    def _observe(self, status: int, seconds: float) -> None:
+        if status in (401, 403):
             self.health.failed(f"answered {status}: credentials missing or refused")
         elif status == 429 or (status >= 500 and status != 501):
             self.health.failed(f"answered {status}")
-        elif status not in (401, 403):
+        else:
             self.health.succeeded(seconds)

@@ -20,6 +20,7 @@ from pypicached.errors import (
     clean,
 )
 from pypicached.upstream.connection import Connection
+from pypicached.upstream.decoding import decoder_of
 
 # PEP 691 §"Version + format selection": what we like best first; HTML upstreams ignore it.
 ACCEPT = (
@@ -46,6 +47,8 @@ class PageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     validators: Validators = Validators()
     serial: int | None = None
+    # Whether the end of the body was told apart from a connection that merely closed.
+    ends: bool = True
     chunks: AsyncIterator[bytes] | None = None
 
 
@@ -64,7 +67,7 @@ async def open_page(
         headers["If-None-Match"] = validators.etag
     if validators.last_modified:
         headers["If-Modified-Since"] = validators.last_modified
-    async with connection.request("page", url, headers, decode=True, fresh=fresh) as answer:
+    async with connection.request("page", url, headers, decode=False, fresh=fresh) as answer:
         outcome = _outcome(connection.name, answer, conditional=len(headers) > 2)
         if outcome != "body":
             yield PageAnswer(outcome=outcome)
@@ -79,6 +82,7 @@ async def open_page(
                 _validator(answer.headers.get("Last-Modified")),
             ),
             serial=_serial(answer.headers.get("X-PyPI-Last-Serial", "")),
+            ends=answer.headers.get("Content-Length") is not None or _chunked(answer),
             chunks=_bounded(connection, answer, limit),
         )
 
@@ -103,13 +107,21 @@ def _outcome(
 async def _bounded(
     connection: Connection, answer: aiohttp.ClientResponse, limit: int
 ) -> AsyncIterator[bytes]:
+    """Yield the decoded body, at most `limit` bytes of it, and insist on its end."""
+    index = connection.name
+    decoder = decoder_of(index, answer.headers.get("Content-Encoding", ""))
     read = 0
     while chunk := await connection.read_some(answer):
-        read += len(chunk)
-        if read > limit:
-            name = connection.name
-            raise UpstreamAnswerError(name, "its page is larger than [limits] page_size")
-        yield chunk
+        for piece in decoder.decode(chunk):
+            read += len(piece)
+            if read > limit:
+                raise UpstreamAnswerError(index, "its page is larger than [limits] page_size")
+            yield piece
+    decoder.finish()
+
+
+def _chunked(answer: aiohttp.ClientResponse) -> bool:
+    return "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
 
 
 def _validator(value: str | None) -> str | None:

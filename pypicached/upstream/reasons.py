@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import aiohttp
 
-from pypicached.errors import UpstreamUnavailableError
+from pypicached.errors import UpstreamAnswerError, UpstreamUnavailableError
 
 # First match wins, so the most particular classes stand first.
 REASONS: tuple[tuple[type[BaseException], str], ...] = (
@@ -24,7 +24,6 @@ REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ClientPayloadError, "broke off its answer"),
     (aiohttp.ClientOSError, "connection reset"),
     (aiohttp.ClientResponseError, "sent an answer that is no HTTP"),
-    (aiohttp.InvalidURL, "gave an address that is no URL"),
     (aiohttp.ClientError, "request failed"),
     (OSError, "connection failed"),
 )
@@ -40,8 +39,16 @@ def reason_of(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def mapped(index: str) -> Iterator[None]:
-    """Turn whatever the HTTP client raises into UpstreamUnavailableError."""
+    """Turn whatever the HTTP client raises into UpstreamUnavailableError.
+
+    A URL that upstream made up and that no client can ask for is UpstreamAnswerError: yarl and
+    idna raise ValueError for these only when they are used.
+    """
     try:
         yield
+    except aiohttp.InvalidURL as error:
+        raise UpstreamAnswerError(index, "gave an address that is no URL") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise UpstreamUnavailableError(index, reason_of(error)) from error
+    except ValueError as error:
+        raise UpstreamAnswerError(index, "gave an address that is no URL") from error

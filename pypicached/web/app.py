@@ -24,7 +24,7 @@ from pypicached.web.files import FileHandler
 from pypicached.web.lists import ListPages
 from pypicached.web.metrics import Metrics
 from pypicached.web.people import PeoplePages
-from pypicached.web.sending import cut_off
+from pypicached.web.sending import PIECE_BYTES, cut_off, send_body
 from pypicached.web.simple import SimplePages, redirect
 from pypicached.web.sweep import Sweep
 
@@ -97,7 +97,7 @@ class PublicApp:
             if request.method not in METHODS:
                 reply = Reply(405, METHOD_HELP, headers={"Allow": ", ".join(METHODS)})
                 return build_reply(reply, exchange.id)
-            return await self._dispatch(exchange)
+            return await self._sent(exchange, await self._dispatch(exchange))
         except PypicachedError as error:
             return self._refused(exchange, error)
         except ClientGoneError:
@@ -105,6 +105,12 @@ class PublicApp:
             return web.Response(status=499, reason="client gone")
         except Exception as error:  # noqa: BLE001 - the last seam: logged, and told to the client
             return self._failed(exchange, error)
+
+    async def _sent(self, exchange: Exchange, response: web.StreamResponse) -> web.StreamResponse:
+        """Send a large body here and now; aiohttp sends a small one when we have returned."""
+        if isinstance(response, web.Response) and _length(response) > PIECE_BYTES:
+            return await send_body(exchange, response)
+        return response
 
     def _refused(self, exchange: Exchange, error: PypicachedError) -> web.Response:
         reply = reply_of(error)
@@ -172,6 +178,11 @@ class PublicApp:
             result=exchange.result,
             ms=round(seconds * 1000, 1),
         )
+
+
+def _length(response: web.Response) -> int:
+    body = response.body
+    return len(body) if isinstance(body, bytes) else 0
 
 
 class PublicServer(web.Server):

@@ -19,6 +19,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.StoppingError, 503),
     (errors.NoRoomError, 503),
     (errors.LedgerError, 503),
+    (errors.HostError, 503),
     (errors.PypicachedError, 500),
 )
 RETRY_AFTER_SECONDS = "1"

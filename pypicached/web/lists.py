@@ -10,8 +10,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from pypicached.cache.pages import Answer
-from pypicached.cache.project_list import ProjectLists
-from pypicached.errors import UpstreamError
+from pypicached.cache.project_list import ProjectLists, RenderedList
+from pypicached.errors import HostError, UpstreamError
 from pypicached.ledger import Usage
 from pypicached.simple.negotiate import Format
 from pypicached.web.exchange import Exchange
@@ -48,6 +48,9 @@ class ListPages:
             self._usage.count("page", error.index, "errors")
             exchange.result = "errors"
             raise
+        except HostError:
+            exchange.result = "errors"
+            raise
         oldest = min(answers, key=lambda answer: answer.page.vouched_at)
         self._count(exchange, answers, oldest)
         headers = CIMultiDict(
@@ -65,7 +68,7 @@ class ListPages:
             headers["ETag"] = rendered.headers["ETag"][:-1] + '-v1"'
         if matches(exchange.header("If-None-Match"), headers["ETag"]):
             return not_modified(headers)
-        fd = os.open(rendered.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = _open(rendered)
         try:
             response = web.StreamResponse(headers=headers)
             await exchange.prepare(response)
@@ -81,3 +84,11 @@ class ListPages:
             row = answer.page.row
             self._usage.count("page", row.index, answer.result)
             self._usage.touch_page(row.index, row.project)
+
+
+def _open(rendered: RenderedList) -> int:
+    try:
+        return os.open(rendered.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        # Replaced or removed within this moment: the client's retry finds another one.
+        raise HostError(f"cannot read the project list: {error.strerror}") from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from pypicached.errors import clean
 from pypicached.operations import Operations
 from pypicached.web.exchange import Exchange
 from pypicached.web.metrics import CONTENT_TYPE, Metrics
@@ -40,7 +41,7 @@ class PeoplePages:
         rate = status.hit_rate_24h
         html = self._template.render(
             status=status,
-            url=f"http://{exchange.request.host}/simple/",
+            url=f"http://{clean(exchange.request.host)}/simple/",
             uptime=_duration(status.uptime_seconds),
             used=_size(status.disk.used_bytes),
             limit="unlimited"

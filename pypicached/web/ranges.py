@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 # One range; several are allowed to be answered whole (RFC 9110 §14.2), and are.
-ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII | re.IGNORECASE)
+# Numbers of any size are numbers; 1,000 digits are what int() takes in no time.
+ONE_RANGE = re.compile(
+    r"\s*bytes\s*=\s*(\d{0,1000})\s*-\s*(\d{0,1000})\s*", re.ASCII | re.IGNORECASE
+)
 
 
 class UnsatisfiableError(Exception):

@@ -14,7 +14,7 @@ from io import FileIO
 from aiohttp import web
 
 from pypicached.cache.download import Download
-from pypicached.web.exchange import ClientGoneError
+from pypicached.web.exchange import ClientGoneError, Exchange
 
 IDLE_SECONDS = 60.0
 # A first part that takes the whole idle time is a client of 4 KB/s: slower ones are let go.
@@ -23,6 +23,8 @@ LARGEST_PART_BYTES = 64 * 1024 * 1024
 QUICK_SECONDS = 1.0
 # Bodies of unknown length are framed by aiohttp, so these bytes do pass through Python.
 CHUNK_BYTES = 256 * 1024
+# Ready-made bodies above this are sent by `send_body`, and so much at a time waits for one client.
+PIECE_BYTES = 64 * 1024
 
 
 class Sender:
@@ -92,7 +94,24 @@ async def write_growing(response: web.StreamResponse, download: Download) -> Non
         os.close(fd)
 
 
-async def write(response: web.StreamResponse, data: bytes) -> None:
+async def send_body(exchange: Exchange, whole: web.Response) -> web.StreamResponse:
+    """Send a large ready-made body from within the handler, in pieces of a memory all share.
+
+    aiohttp would write it after the handler has returned: without an idle time-out, copied for
+    each client, and unseen by a stop that waits for running answers.
+    """
+    body = whole.body
+    assert isinstance(body, bytes)
+    response = web.StreamResponse(status=whole.status, headers=whole.headers)
+    await exchange.prepare(response)
+    if not exchange.bodiless:
+        view = memoryview(body)
+        for start in range(0, len(view), PIECE_BYTES):
+            await write(response, view[start : start + PIECE_BYTES])
+    return response
+
+
+async def write(response: web.StreamResponse, data: bytes | memoryview) -> None:
     """Write to a client that must take it within the idle time."""
     try:
         async with asyncio.timeout(IDLE_SECONDS):

@@ -31,6 +31,7 @@ from pypicached.web.exchange import Exchange
 from pypicached.web.ranges import matches
 
 MAX_MEMO = 1000
+MAX_QUERY = 1024
 FORMATS = ", ".join(format_.value for format_ in Format)
 
 
@@ -51,8 +52,7 @@ class SimplePages:
         key = (exchange.header("Accept"), exchange.header("Accept-Encoding"), exchange.query)
         found = self._negotiated.get(key)
         if found is None:
-            wanted = parse_qs(exchange.query, max_num_fields=20).get("format")
-            format_ = choose_format(key[0], wanted[0] if wanted else None)
+            format_ = choose_format(key[0], _format_of(exchange.query))
             coding = choose_coding(key[1])
             if format_ is None or coding is None:
                 raise NotAcceptableError(f"this index can answer with: {FORMATS}")
@@ -145,7 +145,7 @@ def redirect(exchange: Exchange, location: str, status: int) -> web.Response:
     query = f"?{exchange.query}" if exchange.query else ""
     # A normalized name stays what it is; what a project lists does not.
     lasting = "public, max-age=600" if status == 301 else "no-cache"
-    headers = {"Location": location + query, "Cache-Control": lasting}
+    headers = {"Location": location + query, "Cache-Control": lasting, "Content-Length": "0"}
     return web.Response(status=status, headers=headers)
 
 
@@ -155,3 +155,11 @@ def not_modified(headers: CIMultiDict[str]) -> web.Response:
         headers.pop(name, None)
     headers["Vary"] = VARY
     return web.Response(status=304, headers=headers)
+
+
+def _format_of(query: str) -> str | None:
+    """Return the value of `format`, the first of it; junk of any length has none."""
+    if "format=" not in query or len(query) > MAX_QUERY:
+        return None
+    wanted = parse_qs(query).get("format")
+    return wanted[0] if wanted else None

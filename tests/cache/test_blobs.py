@@ -88,7 +88,8 @@ async def test_blobs__removal_in_order(tmp_path: Path, monkeypatch: pytest.Monke
 
         monkeypatch.setattr(cache.ledger.files, "forget_blobs", check_blob)
         monkeypatch.setattr(cache.store, "delete", check_row)
-        assert await cache.blobs.remove([file.sha256, "00" * 32]) == {file.sha256}
+        removal = await cache.blobs.remove([file.sha256, "00" * 32])
+        assert (removal.gone, removal.failed) == ({file.sha256}, {})
         await cache.check()
         assert cache.stored() == set()
 
@@ -186,11 +187,57 @@ async def test_blobs__removal_spares_readers(tmp_path: Path) -> None:
         with cache.blobs.in_use(read.sha256), cache.blobs.in_use(read.sha256):
             pass
         with cache.blobs.in_use(read.sha256):
-            gone = await cache.blobs.remove([read.sha256, idle.sha256])
-        assert gone == {idle.sha256}
-        assert told == [gone]
+            removal = await cache.blobs.remove([read.sha256, idle.sha256])
+        assert removal.gone == {idle.sha256}
+        assert told == [removal.gone]
         assert cache.stored() == {read.sha256}
         await cache.check()
+
+
+async def test_blobs__what_cannot_be_removed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blob that the disk does not let go keeps its rows and stays counted; the others go."""
+    unlink = Path.unlink
+    async with building(tmp_path) as cache:
+        stuck, free = await cache.keep("p-1", used_at=7.0), await cache.keep("p-2")
+
+        def refuse(path: Path, missing_ok: bool = False) -> None:
+            if path.name == stuck.sha256:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+            unlink(path, missing_ok)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", refuse)
+            removal = await cache.blobs.remove([stuck.sha256, free.sha256])
+        assert removal.gone == {free.sha256}
+        assert removal.failed == {stuck.sha256: "Read-only file system"}
+        assert await cache.ledger.files.of_blob(stuck.sha256) == [stuck]
+        row = await cache.ledger.files.get_blob(stuck.sha256)
+        assert row is not None
+        assert row.last_used_at == 7.0
+        await cache.check()
+
+
+async def test_blobs__what_cannot_be_removed_is_counted_without_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the ledger refuses to take the row back the blob is on the disk all the same: counted."""
+
+    def refuse(_path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    async def refuse_row(_blobs: list[BlobRow]) -> None:
+        raise LedgerError("no")
+
+    async with building(tmp_path) as cache:
+        file = await cache.keep("p-1")
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", refuse)
+            patch.setattr(cache.ledger.files, "adopt_blobs", refuse_row)
+            assert (await cache.blobs.remove([file.sha256])).gone == set()
+        assert cache.stored() == {file.sha256}
+        assert cache.budget.used_bytes == BLOCK
 
 
 operations = st.lists(

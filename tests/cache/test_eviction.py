@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pypicached.cache import eviction
+from pypicached.cache.blobs import Removal
 from pypicached.cache.eviction import HIGH, LOW, plan_eviction
 from pypicached.errors import LedgerError, NeverFitsError, NoRoomError
 from pypicached.ledger import BlobRow
-from tests.cache.building import BLOCK, building, digests
+from tests.cache.building import BLOCK, PLENTY, building, digests
 from tests.cache.client import until
 
 rows = st.lists(
@@ -82,6 +85,107 @@ async def test_eviction__never_fits_evicts_nothing(tmp_path: Path) -> None:
         with pytest.raises(NeverFitsError):
             await cache.eviction.reserve(2 * BLOCK + 1)
         assert cache.stored() == digests([file])
+
+
+async def test_eviction__what_all_could_not_make_costs_nothing(tmp_path: Path) -> None:
+    """Where all blobs together are not enough none of them goes: one page may lie about a size."""
+    async with building(tmp_path) as cache:
+        files = [await cache.keep(f"p-{n}", used_at=1000 + n) for n in range(3)]
+        cache.free_bytes = BLOCK
+        with pytest.raises(NoRoomError):
+            await cache.eviction.reserve(5 * BLOCK)
+        assert cache.stored() == digests(files)
+        await cache.check()
+
+
+async def test_eviction__disk_that_cannot_be_asked(tmp_path: Path) -> None:
+    """While the disk is gone there is no room, and nothing goes; afterwards all is as before."""
+    async with building(tmp_path / "cache", 10 * BLOCK) as cache:
+        cache.budget._free_bytes = cache.store.free_bytes
+        file = await cache.keep("p-0")
+        tmp = cache.store.root / "tmp"
+        tmp.rename(tmp_path / "away")
+        with pytest.raises(NoRoomError, match="No such file"):
+            await cache.eviction.reserve(BLOCK)
+        (tmp_path / "away").rename(tmp)
+        await cache.eviction.reserve(BLOCK)
+        cache.budget.release(BLOCK)
+        assert cache.stored() == digests([file])
+        await cache.check()
+
+
+async def test_eviction__room_given_is_not_taken_back(tmp_path: Path) -> None:
+    """A disk that fails right after a reservation leaves it with its owner."""
+    async with building(tmp_path) as cache:
+        answers = iter([PLENTY, PLENTY])
+
+        def ask() -> int:
+            for answer in answers:
+                return answer
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        cache.budget._free_bytes = ask
+        await cache.eviction.reserve(BLOCK)
+        assert cache.budget.reserved_bytes == BLOCK
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "bad disk"), LedgerError("no"), NoRoomError("gone")]
+)
+async def test_eviction__worker_survives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever fails at one look, the worker looks again."""
+    monkeypatch.setattr(eviction, "LOOK_SECONDS", 0.001)
+    async with building(tmp_path, 10 * BLOCK) as cache:
+        for n in range(10):
+            await cache.keep(f"p-{n}", used_at=1000 + n)
+        evict, failures = cache.eviction._evict, iter(range(3))
+
+        async def fail(needed: int) -> None:
+            for _ in failures:
+                raise error
+            await evict(needed)
+
+        monkeypatch.setattr(cache.eviction, "_evict", fail)
+        worker = asyncio.create_task(cache.eviction.run())
+        try:
+            await until(lambda: cache.eviction.evicted_blobs > 0)
+        finally:
+            worker.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await worker
+
+
+async def test_eviction__read_only_disk_costs_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be removed there is no room, and every file is still known."""
+
+    def refuse(_path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    asked = 0
+    async with building(tmp_path, 5 * BLOCK) as cache:
+        files = [await cache.keep(f"p-{n}", used_at=1000 + n) for n in range(5)]
+        remove = cache.blobs.remove
+
+        async def count(wanted: list[str]) -> Removal:
+            nonlocal asked
+            asked += 1
+            return await remove(wanted)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(eviction, "BATCH", 1)
+            patch.setattr(Path, "unlink", refuse)
+            patch.setattr(cache.blobs, "remove", count)
+            with pytest.raises(NoRoomError, match="Read-only"):
+                await cache.eviction.reserve(2 * BLOCK)
+        assert asked == 1
+        for file in files:
+            assert await cache.ledger.files.get(file.index, file.path, file.kind) == file
+        assert cache.stored() == digests(files)
+        await cache.check()
 
 
 async def test_eviction__for_others_on_the_disk(tmp_path: Path) -> None:

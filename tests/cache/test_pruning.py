@@ -143,7 +143,7 @@ async def test_prune__read_since_the_plan(
         pruning = daemon.parts.operations._pruning
         plan = await pruning.plan(0, None, [])
         with daemon.parts.blobs.in_use(wheels["aa"].sha256):
-            gone = [digest async for batch, _ in pruning.carry_out(plan) for digest in batch]
+            gone = [digest async for batch, _ in pruning.carry_out(plan) for digest in batch.gone]
         assert set(gone) == {wheels[name].sha256 for name in NAMES[1:]}
         assert list(blobs_in(daemon)) == [wheels["aa"].sha256]
         await assert_in_step(daemon)
@@ -179,6 +179,6 @@ async def test_prune__twice_at_once(
         gone: list[str] = []
         for plan in plans:
             async for batch, _ in pruning.carry_out(plan):
-                gone.extend(batch)
+                gone.extend(batch.gone)
         assert sorted(gone) == sorted(wheels[name].sha256 for name in NAMES)
         await assert_in_step(daemon)

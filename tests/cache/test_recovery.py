@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
+import pytest
+
 from pypicached.cache.recovery import adopt_orphans, count_stored
+from pypicached.errors import LedgerError
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
 from tests.cache.building import BLOCK, building, digests, make_file
@@ -106,3 +110,27 @@ async def test_recovery__orphan_serves_its_page(tmp_path: Path) -> None:
 async def _adopted(daemon: Running) -> None:
     """Wait for the walk that began at start; a second one finds nothing to do."""
     assert await adopt_orphans(daemon.parts.ledger, daemon.parts.blobs) == 0
+
+
+@pytest.mark.parametrize("error", [LedgerError("no"), OSError(errno.EIO, "bad disk")])
+async def test_recovery__failing_host_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    """Where ledger or disk fail, the walk ends with a line in the log; the next start goes on."""
+
+    async def refuse(_sha256: str) -> None:
+        raise error
+
+    async with building(tmp_path) as cache:
+        file = await cache.keep("p-1")
+        await cache.ledger.files.forget_blobs([file.sha256])
+        cache.budget.removed(BLOCK)
+        with monkeypatch.context() as patch:
+            patch.setattr(cache.ledger.files, "get_blob", refuse)
+            assert await adopt_orphans(cache.ledger, cache.blobs) == 0
+        assert "cannot look for blobs" in caplog.text
+        assert await adopt_orphans(cache.ledger, cache.blobs) == 1
+        await cache.check()

@@ -40,6 +40,20 @@ async def test_pages__odd_files(ledger: Ledger) -> None:
     assert await ledger.pages.project_of_odd("pypi", "files.test/odd") == "beta"
 
 
+async def test_pages__odd_files_go_with_their_page(ledger: Ledger) -> None:
+    """A page that is stored anew has its own odd files only, of its index and project alone."""
+    await ledger.pages.put(page_row("alpha"), ["files.test/old", "files.test/both"])
+    await ledger.pages.put(page_row("alpha", index="other"), ["files.test/old"])
+    await ledger.pages.put(page_row("beta"), ["files.test/beta"])
+    await ledger.pages.put(page_row("alpha"), ["files.test/both", "files.test/new"])
+    found = [
+        await ledger.pages.project_of_odd("pypi", f"files.test/{name}")
+        for name in ("old", "both", "new", "beta")
+    ]
+    assert found == [None, "alpha", "alpha", "beta"]
+    assert await ledger.pages.project_of_odd("other", "files.test/old") == "alpha"
+
+
 async def test_pages__expire(ledger: Ledger) -> None:
     """Invalidating keeps what was there in reserve and forgets remembered absence."""
     for index in ("one", "two"):

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pypicached.simple.model import ProjectFile
-from pypicached.simple.parse import parse_page
+from pypicached.simple.model import ProjectFile, ProjectPage
+from pypicached.simple.parse import ParseError, parse_page
 from tests.simple.pages import UPSTREAM
 from tests.simple.reading import ABC, JSON_PAGE, ROW, V1, from_json, json_file, reason
 
@@ -150,3 +150,53 @@ def test_parse_json__rule_17_core_metadata(members: Any, expected: Any) -> None:
 def test_parse_json__rule_22_yanked(value: Any, expected: Any) -> None:
     """An empty reason means yanked without one (PEP 592)."""
     assert json_file(yanked=value).yanked == expected
+
+
+HALF = r"\ud800"
+
+
+def with_half(row: str) -> ProjectPage:
+    """Parse a page of a good row and one in which HALF is half a surrogate pair."""
+    good = msgspec.json.encode(ROW).decode()
+    body = f'{{"files":[{row.replace("HALF", HALF)},{good}],"meta":{{"api-version":"1.0"}}}}'
+    return parse_page(body.encode(), V1, UPSTREAM, "foo")
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\udc00", r"x\uDBFFy", r"\ud800\u0041"])
+def test_parse_json__half_a_surrogate_pair_costs_its_member(half: str) -> None:
+    """A member that no UTF-8 can say is left off its row; the row and the page stay."""
+    row = '{"filename":"bar-1.0.zip","url":"https://h/bar-1.0.zip","size":1,"yanked":"%s"}'
+    page = with_half(row % half)
+    assert [file.filename for file in page.files] == ["bar-1.0.zip", "foo-1.0.zip"]
+    assert (page.files[0].size, page.files[0].yanked, page.dropped) == (1, False, 0)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"filename":"bar-HALF.zip","url":"https://h/bar.zip"}',
+        '{"filename":"bar.zip","url":"https://h/HALF.zip"}',
+        '"HALF"',
+        '["HALF"]',
+    ],
+)
+def test_parse_json__half_a_surrogate_pair_costs_its_row(row: str) -> None:
+    """Where it is in the name or the URL, that row goes, counted, and no other."""
+    page = with_half(row)
+    assert [file.filename for file in page.files] == ["foo-1.0.zip"]
+    assert page.dropped == 1
+
+
+def test_parse_json__half_a_surrogate_pair_beside_the_rows() -> None:
+    """In a list of versions or an unknown member it costs that member."""
+    body = msgspec.json.encode({"files": [ROW]}).decode()[:-1]
+    text = body + ',"versions":["HALF"],"_x":{"HALF":1}}'
+    page = parse_page(text.replace("HALF", HALF).encode(), V1, UPSTREAM, "foo")
+    assert ([file.filename for file in page.files], page.versions) == (["foo-1.0.zip"], None)
+
+
+@pytest.mark.parametrize("end", ["", '"', "}]", '},"x"]}', "[" * 100_000])
+def test_parse_json__half_a_surrogate_pair_and_cut(end: str) -> None:
+    """A page that is no JSON stays none."""
+    with pytest.raises(ParseError):
+        parse_page(b'{"files":[{"filename":"\\ud800' + end.encode(), V1, UPSTREAM, "foo")

@@ -123,3 +123,9 @@ def test_list_html__end_tags_split_between_chunks() -> None:
         parser.feed(entry[-2:] + entry[:-2])
     parser.feed(entry[-2:])
     assert len(parser.close()) == 70_001
+
+
+def test_list_json__half_a_surrogate_pair_costs_its_row() -> None:
+    """A name that no UTF-8 can say is left out; the others stay."""
+    body = rb'{"projects":[{"name":"foo"},{"name":"\ud800"},{"name":"bar","_x":"\udfff"}]}'
+    assert parse_list_json(body) == ["foo", "bar"]

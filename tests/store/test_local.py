@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,59 @@ async def test_store__what_is_no_file_is_a_miss(store: LocalStore) -> None:
     path.parent.rmdir()
     path.parent.write_text("in the way")
     assert (store.open(SHA256, len(BODY)), store.stat(SHA256)) == (None, None)
+
+
+async def test_store__pipe_is_a_miss(store: LocalStore) -> None:
+    """A pipe in a blob's place makes nobody wait for its writer, and is replaced."""
+    path = await publish(store)
+    path.unlink()
+    os.mkfifo(path)
+    assert (store.open(SHA256, len(BODY)), store.stat(SHA256)) == (None, None)
+    assert (await publish(store)).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_store__directory_in_the_way(store: LocalStore, full: bool) -> None:
+    """A directory in a blob's place is moved away for the blob, and the next start removes it."""
+    path = await publish(store)
+    for act in ("publish", "delete"):
+        path.unlink()
+        path.mkdir()
+        if full:
+            (path / "file").write_text("x")
+        if act == "publish":
+            assert (await publish(store)).read_bytes() == BODY
+        else:
+            await store.delete(SHA256)
+            assert not path.exists()
+    assert store.prepare() == 2
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+async def test_store__directory_removed_while_running(store: LocalStore) -> None:
+    """A digest's directory that somebody removed is made again."""
+    shutil.rmtree((await publish(store)).parent)
+    assert (await publish(store)).read_bytes() == BODY
+
+
+async def test_store__no_directories_on_a_vanished_disk(store: LocalStore) -> None:
+    """Where the spool has gone too, the disk has: nothing is made in the place of its mount."""
+    path = await publish(store)
+    spool = await store.create_spool(10)
+    shutil.rmtree(path.parent)
+    spool.unlink()
+    with pytest.raises(FileNotFoundError):
+        await store.publish(spool, SHA256)
+    spool.close()
+    assert not path.parent.exists()
+
+
+async def test_store__disk_that_has_gone(store: LocalStore, tmp_path: Path) -> None:
+    """Free room cannot be asked for while `tmp/` is gone; the size of blocks is known anyhow."""
+    (store.root / "tmp").rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        store.free_bytes()
+    assert store.block_bytes == os.statvfs(store.root).f_frsize
 
 
 async def test_store__too_many_files_is_no_miss(

@@ -47,7 +47,7 @@ WRONG: dict[str, tuple[Spoil, str]] = {
     "another major type": (serve(WHOLE, JSON.replace("v1", "v2")), "another major API version"),
     "too large": (serve(WHOLE + b" " * 100_000, JSON), "[limits] page_size"),
     "gzip bomb": (serve(BOMB, JSON, Content_Encoding="gzip"), "[limits] page_size"),
-    "no gzip": (serve(WHOLE, JSON, Content_Encoding="gzip"), ""),
+    "no gzip": (serve(WHOLE, JSON, Content_Encoding="gzip"), "does not unpack"),
     "418": (fault("status", code=418), "answered 418"),
     "204": (fault("status", code=204), "answered 204"),
     "304 unasked": (fault("status", code=304), "answered 304"),
@@ -83,7 +83,7 @@ async def test_page__rule_41_wrong_answer_with_nothing_stored(
     async with running(tmp_path, upstream.url, limits__page_size="50KiB") as daemon:
         reply = await daemon.ask(PAGE, Accept=JSON)
         check_refusal(reply, reason)
-        assert reply.status == (503 if wrong == "no gzip" else 502)
+        assert reply.status == 502
         upstream.heal()
         upstream._site.static.clear()
         assert WHEEL.filename in (await daemon.ask(PAGE, Accept=JSON)).text
