@@ -107,6 +107,17 @@ class StartError(PypicachedError):
     """The daemon cannot start here; one sentence that says why and what to do next."""
 
 
+class HostError(PypicachedError):
+    """This host's disk or its processes failed us; upstream may be well.
+
+    `reason` is a short ASCII phrase of ours (under 80 characters) that may go into a status line.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class SettingsError(PypicachedError):
     """The configuration is bad; `problems` are `(key, message, suggestion)`, all of them."""
 

@@ -39,7 +39,10 @@ class IndexStatus(msgspec.Struct):
 
 
 class DiskStatus(msgspec.Struct):
-    """Bytes, in disk blocks; `limit_bytes` is None where max_size is "unlimited"."""
+    """Bytes, in disk blocks; `limit_bytes` is None where max_size is "unlimited".
+
+    What cannot be asked is 0, and a problem of the status says why.
+    """
 
     used_bytes: int
     limit_bytes: int | None
@@ -159,12 +162,16 @@ class PrunedFile(msgspec.Struct):
 
 
 class PruneAnswer(msgspec.Struct):
-    """`pypicached prune`: `bytes` is what is freed on disk (blocks); `pages` counts pages."""
+    """`pypicached prune`: `bytes` is what is freed on disk (blocks); `pages` counts pages.
+
+    `failed` names what the disk did not let go.
+    """
 
     dry_run: bool
     files: list[PrunedFile]
     pages: int
     bytes: int
+    failed: list[str] = []
 
 
 class Progress(msgspec.Struct):

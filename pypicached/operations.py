@@ -16,7 +16,7 @@ from pypicached.cache.blobs import Blobs
 from pypicached.cache.files import Files
 from pypicached.cache.observe import Observations
 from pypicached.cache.pruning import Pruning
-from pypicached.errors import LedgerError, NotFoundError, PypicachedError
+from pypicached.errors import LedgerError, NoRoomError, NotFoundError, PypicachedError
 from pypicached.ledger import Ledger
 from pypicached.upstream import Connection
 
@@ -52,7 +52,8 @@ class Operations:
         self._connections = connections
         self._observations = observations
         self._now = now
-        self._started_at = now()
+        # Not `now`: a clock that is set back makes no uptime negative.
+        self._started = time.monotonic()
         # Filled by the daemon as it goes: what it listens on, and what it had to say at start.
         self.listeners: list[str] = []
         self.notes = notes
@@ -60,29 +61,50 @@ class Operations:
     # ── reads ────────────────────────────────────────────────────────────────────────────────
 
     async def status(self) -> messages.Status:
-        """Return one screen of truth."""
-        await self._ledger.usage.flush()
-        kinds, _, _ = await self._ledger.usage.totals(self._now() - DAY_SECONDS)
-        requests = sum(row["requests"] for row in kinds.values())
-        served = sum(row["hits"] + row["joins"] + row["revalidated"] for row in kinds.values())
+        """Return one screen of truth: what is known, also where ledger or disk fail."""
+        problems = [*self._problems(), *await self._flush()]
+        try:
+            hit_rate = await self._hit_rate()
+            files, _ = await self._ledger.files.totals()
+            pages = await self._ledger.pages.count()
+        except LedgerError as error:
+            problems.append(str(error))
+            hit_rate, files, pages = None, 0, 0
         return messages.Status(
             version=__version__,
-            uptime_seconds=round(self._now() - self._started_at, 1),
+            uptime_seconds=round(time.monotonic() - self._started, 1),
             listeners=self.listeners,
             indexes=[self._index_status(connection) for connection in self._connections.values()],
-            disk=await self._disk_status(),
-            hit_rate_24h=round(served / requests, 4) if requests else None,
+            disk=self._disk_status(files, pages),
+            hit_rate_24h=hit_rate,
             downloads=[
                 messages.DownloadStatus(d.filename, d.progress.written, d.length, d.readers)
                 for d in self._files.downloads
             ],
-            problems=self._problems(),
+            problems=problems,
             failures=[
                 messages.Failure(iso(seen.at), seen.what, seen.reason)
                 for seen in reversed(self._observations.failures)
             ],
             pid=os.getpid(),
         )
+
+    async def _flush(self) -> list[str]:
+        """Write pending counters and access times; a ledger that refuses them is a problem.
+
+        Reads go on without them.
+        """
+        try:
+            await self._ledger.usage.flush()
+        except LedgerError as error:
+            return [str(error)]
+        return []
+
+    async def _hit_rate(self) -> float | None:
+        kinds, _, _ = await self._ledger.usage.totals(self._now() - DAY_SECONDS)
+        requests = sum(row["requests"] for row in kinds.values())
+        served = sum(row["hits"] + row["joins"] + row["revalidated"] for row in kinds.values())
+        return round(served / requests, 4) if requests else None
 
     def _index_status(self, connection: Connection) -> messages.IndexStatus:
         health = connection.health
@@ -96,16 +118,19 @@ class Operations:
             health.last_error if failing else None,
         )
 
-    async def _disk_status(self) -> messages.DiskStatus:
+    def _disk_status(self, files: int, pages: int) -> messages.DiskStatus:
         budget = self._blobs.budget
-        files, _ = await self._ledger.files.totals()
+        try:
+            free_bytes = self._blobs.store.free_bytes()
+        except OSError:
+            free_bytes = 0  # `_problems` says so
         return messages.DiskStatus(
             used_bytes=budget.used_bytes + budget.reserved_bytes,
             limit_bytes=budget.limit_bytes,
-            free_bytes=self._blobs.store.free_bytes(),
+            free_bytes=free_bytes,
             directory=str(self._blobs.store.root),
             files=files,
-            pages=await self._ledger.pages.count(),
+            pages=pages,
             ledger_bytes=self._ledger.size_bytes(),
         )
 
@@ -121,8 +146,7 @@ class Operations:
                 )
         if seen.last_no_room and self._now() - seen.last_no_room[0] < RECENT_SECONDS:
             problems.append(f"not everything can be kept: {seen.last_no_room[1]}")
-        if self._blobs.budget.missing(0):
-            problems.append("the disk has less free space than [cache] min_free")
+        problems.extend(self._disk_problems())
         if seen.verification_failures:
             problems.append(
                 f"{seen.verification_failures} files from upstream did not match their digest "
@@ -130,9 +154,20 @@ class Operations:
             )
         return problems
 
+    def _disk_problems(self) -> list[str]:
+        try:
+            if self._blobs.budget.missing(0):
+                return ["the disk has less free space than [cache] min_free"]
+        except NoRoomError as error:
+            return [str(error)]
+        return []
+
     async def stats(self, since_seconds: float, top: int) -> messages.Stats:
-        """Return counters since so long ago (in whole hours), and the most used projects."""
-        await self._ledger.usage.flush()
+        """Return counters since so long ago (in whole hours), and the most used projects.
+
+        Raises LedgerError if the ledger cannot be read.
+        """
+        await self._flush()
         since = max(0.0, self._now() - since_seconds)
         kinds, indexes, start = await self._ledger.usage.totals(since)
         most = await self._ledger.usage.top(since, top)
@@ -149,16 +184,22 @@ class Operations:
         )
 
     async def list_projects(self, sort: str) -> list[messages.ProjectRow]:
-        """Return every project with a cached file, sorted by "size", "used" or "hits"."""
-        await self._ledger.usage.flush()
+        """Return every project with a cached file, sorted by "size", "used" or "hits".
+
+        Raises LedgerError if the ledger cannot be read.
+        """
+        await self._flush()
         keys = {"size": 2, "used": 3, "hits": 4}
         rows = await self._ledger.files.projects()
         rows.sort(key=lambda row: row[keys[sort]], reverse=True)
         return [messages.ProjectRow(p, n, size, iso(used), hits) for p, n, size, used, hits in rows]
 
     async def list_files(self, project: str, sort: str) -> list[messages.FileRow]:
-        """Return the cached files of one project; NotFoundError if there is none."""
-        await self._ledger.usage.flush()
+        """Return the cached files of one project.
+
+        Raises NotFoundError if there is none, LedgerError if the ledger cannot be read.
+        """
+        await self._flush()
         files = await self._ledger.files.of_project(project)
         if not files:
             raise NotFoundError(f"nothing of {project} is cached")
@@ -183,7 +224,11 @@ class Operations:
         return sorted(rows, key=keys[sort], reverse=True)
 
     async def ready(self) -> str | None:
-        """Return why the daemon is not ready to serve, or None if it is."""
+        """Return why the daemon is not ready to serve, or None if it is.
+
+        It is ready with a ledger that can be read and not written: what is cached is served, and
+        all else from upstream. `status` tells of that.
+        """
         try:
             self._blobs.store.free_bytes()
             await self._ledger.check()
@@ -201,9 +246,11 @@ class Operations:
         """Remove what was not used, or down to a size; yield progress, then the answer."""
         plan = await self._pruning.plan(request.days, request.to_size_bytes, request.projects)
         gone = set(plan.blobs) if request.dry_run else set[str]()
+        failed: list[str] = []
         if not request.dry_run:
-            async for digests, done in self._pruning.carry_out(plan):
-                gone |= digests
+            async for removal, done in self._pruning.carry_out(plan):
+                gone |= removal.gone
+                failed += removal.failed
                 yield messages.Progress(done, len(plan.blobs), "blobs")
         yield messages.PruneAnswer(
             dry_run=request.dry_run,
@@ -214,6 +261,7 @@ class Operations:
             ],
             pages=len(plan.pages),
             bytes=plan.freed_by(gone),
+            failed=plan.names_of(failed),
         )
 
     async def invalidate(self, request: messages.InvalidateRequest) -> messages.InvalidateAnswer:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import aiosqlite
@@ -51,6 +51,19 @@ async def open_connection(path: Path, *, read_only: bool = False) -> aiosqlite.C
     return db
 
 
+async def read(
+    db: aiosqlite.Connection, statement: str, values: Iterable[object] = ()
+) -> list[sqlite3.Row]:
+    """Return all rows of a query; every read of a running daemon goes through here.
+
+    Raises LedgerError if SQLite refuses: a failing disk, a file that is garbage by now.
+    """
+    try:
+        return list(await db.execute_fetchall(statement, values))
+    except sqlite3.Error as error:
+        raise LedgerError(f"cannot read the ledger: {error}") from error
+
+
 async def prepare_file(path: Path) -> list[str]:
     """Make the file at `path` a ledger of this version; return notes for the operator.
 
@@ -80,10 +93,17 @@ async def _version_of(path: Path) -> int | None:
     db = await open_connection(path)
     try:
         rows = await db.execute_fetchall("PRAGMA user_version")
-        tables = await db.execute_fetchall("SELECT name FROM sqlite_schema WHERE name = 'page'")
+        tables = await db.execute_fetchall("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        names = [row[0] for row in tables]
+        # A head that is whole may stand before garbage: a ledger that nobody could read must not
+        # keep us from starting. Blobs are counted at start anyway.
+        for name in names:
+            await db.execute_fetchall(f'SELECT * FROM "{name}" LIMIT 1')  # noqa: S608
+        if "blob" in names:
+            await db.execute_fetchall("SELECT COUNT(*), SUM(disk_bytes) FROM blob")
         version = int(next(iter(rows))[0])
         # A database of somebody else has no version of ours, or none of our tables.
-        return version if list(tables) else None
+        return version if "page" in names else None
     finally:
         await db.close()
 
@@ -154,8 +174,10 @@ class Writer:
                 await self._db.execute("COMMIT")
             except BaseException as error:
                 # A cancelled BEGIN or COMMIT still goes through in its thread, later perhaps. This
-                # queues behind it, and does nothing where there is nothing to roll back.
-                await self._db.rollback()
+                # queues behind it, and does nothing where there is nothing to roll back. Where it
+                # is refused, so is the next BEGIN, and it is tried again.
+                with contextlib.suppress(sqlite3.Error):
+                    await self._db.rollback()
                 if isinstance(error, sqlite3.Error):
                     raise LedgerError(f"cannot write to the ledger: {error}") from error
                 raise
@@ -163,5 +185,7 @@ class Writer:
     async def close(self) -> None:
         """Wait for a running transaction, fold the WAL in, and close."""
         async with self._lock:
-            await self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # Refused by a failing disk; the next start reads what the WAL still holds.
+            with contextlib.suppress(sqlite3.Error):
+                await self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             await self._db.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiosqlite
 
-from pypicached.ledger.connection import Writer
+from pypicached.ledger.connection import Writer, read
 from pypicached.ledger.rows import BlobRow, CachedFile
 
 COLUMNS = """index_name, path, kind, project, filename, sha256, size_bytes, verified,
@@ -78,13 +78,13 @@ class Files:
 
     async def get(self, index: str, path: str, kind: str) -> CachedFile | None:
         """Return the entry of a file, whether or not its blob is still there."""
-        for row in await self._reader.execute_fetchall(GET, (index, path, kind)):
+        for row in await read(self._reader, GET, (index, path, kind)):
             return _file(row)
         return None
 
     async def get_blob(self, sha256: str) -> BlobRow | None:
         """Return the row of a blob by digest."""
-        for row in await self._reader.execute_fetchall(GET_BLOB, (bytes.fromhex(sha256),)):
+        for row in await read(self._reader, GET_BLOB, (bytes.fromhex(sha256),)):
             return _blob(row)
         return None
 
@@ -132,33 +132,30 @@ class Files:
 
     async def totals(self) -> tuple[int, int]:
         """Return (number of blobs, sum of their disk bytes); reads every row: at start only."""
-        row = next(iter(await self._commands.execute_fetchall(TOTALS)))
+        row = next(iter(await read(self._commands, TOTALS)))
         return int(row[0]), int(row[1])
 
     async def oldest_blobs(self, after: BlobRow | None, limit: int) -> list[BlobRow]:
         """Return up to `limit` blobs behind `after`, least recently used first."""
         since = (after.last_used_at, bytes.fromhex(after.sha256)) if after else (-1.0, b"")
-        rows = await self._commands.execute_fetchall(OLDEST_BLOBS, (*since, limit))
+        rows = await read(self._commands, OLDEST_BLOBS, (*since, limit))
         return [_blob(row) for row in rows]
 
     async def of_blob(self, sha256: str) -> list[CachedFile]:
         """Return every file that a blob holds."""
-        rows = await self._commands.execute_fetchall(FILES_OF_BLOB, (bytes.fromhex(sha256),))
+        rows = await read(self._commands, FILES_OF_BLOB, (bytes.fromhex(sha256),))
         return [_file(row) for row in rows]
 
     async def of_project(self, project: str) -> list[CachedFile]:
         """Return everything cached of a project, sidecars too."""
-        return [
-            _file(row)
-            for row in await self._commands.execute_fetchall(FILES_OF_PROJECT, (project,))
-        ]
+        return [_file(row) for row in await read(self._commands, FILES_OF_PROJECT, (project,))]
 
     async def projects(self) -> list[tuple[str, int, int, float, int]]:
         """Return (project, files, bytes, last used at, hits) of every project with a file."""
         found: list[tuple[str, int, int, float, int]] = []
         after = ""
         while True:
-            rows = list(await self._commands.execute_fetchall(PROJECTS, (after,)))
+            rows = list(await read(self._commands, PROJECTS, (after,)))
             found.extend((row[0], row[1], row[2], row[3], row[4]) for row in rows)
             if len(rows) < 1000:
                 return found
@@ -169,7 +166,7 @@ class Files:
         found: list[CachedFile] = []
         after: tuple[float, str, str, str] = (-1.0, "", "", "")
         while True:
-            rows = list(await self._commands.execute_fetchall(UNUSED_FILES, (moment, *after)))
+            rows = list(await read(self._commands, UNUSED_FILES, (moment, *after)))
             found.extend(_file(row) for row in rows)
             if len(rows) < 1000:
                 return found

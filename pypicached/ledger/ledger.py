@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from pypicached.errors import LedgerError
 from pypicached.ledger.connection import Writer, open_connection, prepare_file
 from pypicached.ledger.files import Files
 from pypicached.ledger.pages import Pages
@@ -39,10 +37,7 @@ class Ledger:
 
     async def check(self) -> None:
         """Raise LedgerError unless the ledger can be read now."""
-        try:
-            await self.pages.get("", "")
-        except sqlite3.Error as error:
-            raise LedgerError(f"cannot read the ledger: {error}") from error
+        await self.pages.get("", "")
 
     @classmethod
     @contextlib.asynccontextmanager

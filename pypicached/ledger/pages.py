@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import aiosqlite
 
-from pypicached.ledger.connection import Writer
+from pypicached.ledger.connection import Writer, read
 from pypicached.ledger.rows import Page
 
 GET = """
@@ -33,6 +33,7 @@ FORGET_ALL = "DELETE FROM page WHERE state <> 'present' AND project <> ''"
 AND_INDEX = " AND index_name = ?"
 
 PUT_ODD = "INSERT OR REPLACE INTO odd_file (index_name, path, project) VALUES (?, ?, ?)"
+DELETE_ODD = "DELETE FROM odd_file WHERE project = ? AND index_name = ?"
 GET_ODD = "SELECT project FROM odd_file WHERE index_name = ? AND path = ?"
 
 UNUSED = """
@@ -57,7 +58,7 @@ class Pages:
 
     async def get(self, index: str, project: str) -> Page | None:
         """Return the stored page of one index, fresh or not."""
-        for row in await self._reader.execute_fetchall(GET, (index, project)):
+        for row in await read(self._reader, GET, (index, project)):
             return Page(
                 index=index,
                 project=project,
@@ -73,11 +74,15 @@ class Pages:
         return None
 
     async def put(self, page: Page, odd_paths: Sequence[str] = ()) -> None:
-        """Store a page with its validators, and the files whose names do not tell the project."""
+        """Store a page with its validators, and the files whose names do not tell the project.
+
+        `odd_paths` are all of them: those of the page before go.
+        """
         values = (page.index, page.project, page.state, page.body, page.etag, page.last_modified)
         moments = (page.fetched_at, page.checked_at, page.checked_at)
         async with self._writer.transaction() as db:
             await db.execute(PUT, (*values, page.serial, page.status, *moments))
+            await db.execute(DELETE_ODD, (page.project, page.index))
             if odd_paths:
                 await db.executemany(
                     PUT_ODD, [(page.index, path, page.project) for path in odd_paths]
@@ -103,7 +108,7 @@ class Pages:
 
     async def project_of_odd(self, index: str, path: str) -> str | None:
         """Return the project whose page lists a file that its name does not tell."""
-        for row in await self._reader.execute_fetchall(GET_ODD, (index, path)):
+        for row in await read(self._reader, GET_ODD, (index, path)):
             return str(row[0])
         return None
 
@@ -112,7 +117,7 @@ class Pages:
         found: list[tuple[str, str]] = []
         after: tuple[float, int] = (-1.0, 0)
         while True:
-            rows = list(await self._commands.execute_fetchall(UNUSED, (moment, *after)))
+            rows = list(await read(self._commands, UNUSED, (moment, *after)))
             found.extend((row[2], row[3]) for row in rows)
             if len(rows) < 1000:
                 return found
@@ -120,12 +125,12 @@ class Pages:
 
     async def quarantined(self) -> list[tuple[str, str]]:
         """Return (index, project) of what an index has put into quarantine (PEP 792)."""
-        rows = await self._commands.execute_fetchall(QUARANTINED)
+        rows = await read(self._commands, QUARANTINED)
         return [(row[0], row[1]) for row in rows]
 
     async def indexes_of(self, project: str) -> list[str]:
         """Return the indexes that we have a page of a project from."""
-        rows = await self._commands.execute_fetchall(OF_PROJECT, (project,))
+        rows = await read(self._commands, OF_PROJECT, (project,))
         return [row[0] for row in rows]
 
     async def delete(self, pages: list[tuple[str, str]]) -> None:
@@ -135,4 +140,4 @@ class Pages:
 
     async def count(self) -> int:
         """Return how many pages are stored."""
-        return int(next(iter(await self._commands.execute_fetchall(COUNT)))[0])
+        return int(next(iter(await read(self._commands, COUNT)))[0])

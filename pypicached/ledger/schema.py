@@ -76,6 +76,8 @@ MIGRATIONS: tuple[str, ...] = (
         project TEXT NOT NULL,
         PRIMARY KEY (index_name, path)
     ) STRICT, WITHOUT ROWID;
+    -- A page that is stored anew drops its old rows.
+    CREATE INDEX odd_file_by_project ON odd_file (project, index_name);
 
     -- Counters per hour (seconds since the epoch, rounded down).
     CREATE TABLE usage (

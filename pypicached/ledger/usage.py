@@ -14,7 +14,7 @@ from typing import Literal
 
 import aiosqlite
 
-from pypicached.ledger.connection import Writer
+from pypicached.ledger.connection import Writer, read
 
 Kind = Literal["page", "file", "metadata"]
 Result = Literal["hits", "joins", "misses", "revalidated", "stale", "errors"]
@@ -190,8 +190,8 @@ class Usage:
     ) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]], float]:
         """Return counters by kind, by index, and the start of the hour that `since` falls into."""
         hour = int(since // HOUR_SECONDS) * HOUR_SECONDS
-        kinds = await self._commands.execute_fetchall(BY_KIND, (hour,))
-        indexes = await self._commands.execute_fetchall(BY_INDEX, (hour,))
+        kinds = await read(self._commands, BY_KIND, (hour,))
+        indexes = await read(self._commands, BY_INDEX, (hour,))
         return (
             {row[0]: dict(zip(COUNTERS, row[1:], strict=True)) for row in kinds},
             {row[0]: dict(zip(COUNTERS, row[1:], strict=True)) for row in indexes},
@@ -201,5 +201,5 @@ class Usage:
     async def top(self, since: float, limit: int) -> list[tuple[str, int, int]]:
         """Return (project, requests, bytes) of the most asked projects."""
         hour = int(since // HOUR_SECONDS) * HOUR_SECONDS
-        rows = await self._commands.execute_fetchall(TOP, (hour, limit))
+        rows = await read(self._commands, TOP, (hour, limit))
         return [(row[0], row[1], row[2]) for row in rows]

@@ -1,11 +1,14 @@
 """Parses JSON project pages and project lists (PEP 691, 700, 714, 740, 792).
 
 Well-formed pages take one typed decoding. Only a page that it refuses is read row by row, so that
-one wrong member costs that member, and one wrong row that row, instead of the page.
+one wrong member costs that member, and one wrong row that row, instead of the page. The same goes
+for half a surrogate pair, which JSON may escape and UTF-8 cannot say (RFC 8259 §8.2).
 """
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -28,6 +31,7 @@ _MAX_SIZE = 2**53 - 1
 _BOM = b"\xef\xbb\xbf"
 # msgspec lets the errors of a bad string and of deep nesting through as they are.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 T = TypeVar("T")
 CoreMetadata = bool | dict[str, str] | None
@@ -124,13 +128,11 @@ def parse_list_json(body: bytes) -> list[str]:
         listed = _LIST.decode(body)
         names = [row.name for row in listed.projects]
         claim = listed.meta.api_version
-    except msgspec.ValidationError:
-        loose = _strict(_LOOSE_LIST, body)
+    except _UNREADABLE:
+        loose = _loosely(_LOOSE_LIST, body)
         entries = [row.get("name") for row in loose.projects if isinstance(row, dict)]
         names = [name for name in entries if isinstance(name, str)]
         claim = loose.meta.api_version
-    except _UNREADABLE as error:
-        raise ParseError("project list is cut or no JSON") from error
     check_version(claim)
     return [name for name in names if is_valid(name)]
 
@@ -139,17 +141,15 @@ def _decode(body: bytes) -> tuple[_Page, int]:
     """Return the page and the number of its rows that could not be read at all."""
     try:
         page = _PAGE.decode(body)
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return _decode_loosely(body)
-    except _UNREADABLE as error:
-        raise ParseError("page is cut or no JSON") from error
     check_count(len(page.files))
     return page, 0
 
 
 def _decode_loosely(body: bytes) -> tuple[_Page, int]:
-    """Read a page some members of which have a wrong type."""
-    loose = _strict(_LOOSE_PAGE, body)
+    """Read a page some members of which have a wrong type, or cannot be said."""
+    loose = _loosely(_LOOSE_PAGE, body)
     check_count(len(loose.files))
     rows = [row for raw in loose.files if (row := _loose_row(raw)) is not None]
     page = _Page(
@@ -161,10 +161,50 @@ def _decode_loosely(body: bytes) -> tuple[_Page, int]:
     return page, len(loose.files) - len(rows)
 
 
-def _strict(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode, or raise `ParseError`."""
+def _without_surrogates(body: bytes, error: Exception) -> bytes:
+    """Return an unreadable body without the members that hold half a surrogate pair.
+
+    Raises `ParseError`, caused by `error`, if that is not what is wrong with it.
+    """
+    if _SURROGATE.search(body) is None:
+        raise ParseError("page is cut or no JSON") from error
     try:
-        return decoder.decode(body)
+        page = json.loads(body)
+        if isinstance(page, dict):
+            lists = {name: value for name, value in page.items() if isinstance(value, list)}
+            rows = {name: [_whole_members(row) for row in value] for name, value in lists.items()}
+            page = _whole_members(page | rows)
+        return json.dumps(page, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as cause:
+        raise ParseError("page is cut or no JSON") from cause
+
+
+def _whole_members(row: Any) -> Any:
+    """Return an object without its members that UTF-8 cannot say, None for another such value."""
+    if _is_whole(row):
+        return row
+    if not isinstance(row, dict):
+        return None
+    return {name: value for name, value in row.items() if _is_whole({name: value})}
+
+
+def _is_whole(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _loosely(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode, if need be without what cannot be said, or raise `ParseError`."""
+    try:
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except _UNREADABLE as error:
+            return decoder.decode(_without_surrogates(body, error))
     except msgspec.ValidationError as error:
         raise ParseError("JSON is not that of an index page") from error
     except _UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""A small thread pool of our own for disk work, and the arithmetic of disk blocks.
+"""A small thread pool of our own for disk work, the arithmetic of disk blocks, and directories.
 
 The loop's default executor belongs to DNS: six look-ups that hang fill it on two cores, and no
 commit may wait for that.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -55,6 +56,17 @@ def disk_bytes(stat: os.stat_result) -> int:
 def blocks_for(length: int, block_bytes: int) -> int:
     """Return the bytes of disk blocks that `length` bytes of content will take."""
     return -(-length // block_bytes) * block_bytes
+
+
+def empty_directory(path: Path) -> int:
+    """Remove everything in a directory, what is no file too; return how many names went."""
+    names = list(path.iterdir())
+    for name in names:
+        if name.is_dir() and not name.is_symlink():
+            shutil.rmtree(name)
+        else:
+            name.unlink()
+    return len(names)
 
 
 def fsync_directory(path: Path) -> None:

@@ -1,8 +1,9 @@
 """Blobs on local disk: `blobs/sha256/ab/<digest>`, and `tmp/` for spools beside them.
 
 Commit: seal (cut, fsync) the spool → rename → fsync directory. Atomic: a name under `blobs/` always
-holds whole bytes. The store knows no ledger, no budget and no policy, and never reads a blob whole
-by itself.
+holds whole bytes. A directory that stands where a blob belongs is none of ours and in the way: it
+is moved into `tmp/`, which the next start empties. The store knows no ledger, no budget and no
+policy, and never reads a blob whole by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from pypicached.store.disk import DiskPool, disk_bytes, fsync_directory
+from pypicached.store.disk import DiskPool, disk_bytes, empty_directory, fsync_directory
 from pypicached.store.spool import Spool
 
 HEX = set("0123456789abcdef")
@@ -32,25 +33,25 @@ class LocalStore:
         self._tmp = root / "tmp"
         self._numbers = itertools.count(1)
         self._known_directories: set[Path] = set()
+        # The file system's block size, as of `prepare`: a disk that is gone for a while has none.
+        self.block_bytes = 4096
 
     def prepare(self) -> int:
-        """Make the directories and empty `tmp/`; return how many spools a crash had left."""
+        """Make the directories and empty `tmp/`; return how many spools a crash had left.
+
+        Raises OSError.
+        """
         self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
-        left = 0
-        for path in self._tmp.iterdir():
-            path.unlink()
-            left += 1
-        return left
-
-    @property
-    def block_bytes(self) -> int:
-        """The file system's block size."""
-        return os.statvfs(self.root).f_frsize
+        self.block_bytes = os.statvfs(self.root).f_frsize
+        return empty_directory(self._tmp)
 
     def free_bytes(self) -> int:
-        """Bytes that this user may still write on the disk."""
-        about = os.statvfs(self.root)
+        """Bytes that this user may still write on the disk; OSError while the disk is gone.
+
+        Asked of `tmp/`: where a mount has vanished, its mount point tells of another disk.
+        """
+        about = os.statvfs(self._tmp)
         return about.f_bavail * about.f_frsize
 
     def total_bytes(self) -> int:
@@ -81,11 +82,28 @@ class LocalStore:
 
     def _publish(self, spool: Spool, sha256: str) -> int:
         path = self._path(sha256)
+        try:
+            self._place(spool, path)
+        except FileNotFoundError:
+            # Somebody has removed its directory. Unless it is the whole disk that has gone, once
+            # more.
+            spool.path.stat()
+            self._known_directories.discard(path.parent)
+            self._place(spool, path)
+        return disk_bytes(path.stat())
+
+    def _place(self, spool: Spool, path: Path) -> None:
         self._make_directory(path.parent)
-        spool.path.rename(path)
+        try:
+            spool.path.rename(path)
+        except IsADirectoryError:
+            self._move_away(path)
+            spool.path.rename(path)
         spool.path = path
         fsync_directory(path.parent)
-        return disk_bytes(path.stat())
+
+    def _move_away(self, directory: Path) -> None:
+        directory.rename(self.temporary_path())
 
     def _make_directory(self, directory: Path) -> None:
         if directory not in self._known_directories:
@@ -99,7 +117,9 @@ class LocalStore:
         Inline on purpose: an open and an fstat cost less than a hop to a thread.
         """
         try:
-            fd = os.open(self._path(sha256), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # O_NONBLOCK: a pipe in a blob's place would wait for a writer (open(2)).
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            fd = os.open(self._path(sha256), flags)
         except OSError as error:
             # Vanished, a directory or link in its place, not ours to read: each is a miss.
             if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -120,8 +140,14 @@ class LocalStore:
         return None
 
     async def delete(self, sha256: str) -> None:
-        """Remove a blob; one that is gone already is no error."""
-        await self.disk.run(self._path(sha256).unlink, missing_ok=True)
+        """Remove a blob; one that is gone already is no error. Raises OSError."""
+        await self.disk.run(self._delete, self._path(sha256))
+
+    def _delete(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except IsADirectoryError:
+            self._move_away(path)
 
     def walk(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield (digest, status) of every blob file; blocking, for recovery and `verify`."""
