@@ -90,6 +90,10 @@ class Assembly:
         self.blobs = Blobs(self.store, self.ledger, budget)
         await count_stored(self.ledger, self.blobs)
         self.observations = Observations(self._now)
+        for index in self._settings.indexes:
+            if await self.ledger.pages.note_address(index.name, index.url):
+                text = f"index {index.name} is now at another address: its pages are asked anew"
+                event(logger, logging.WARNING, text, index=index.name)
         self.quarantine = Quarantine(await self.ledger.pages.quarantined())
 
     def build_cache(self) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import faulthandler
 import grp
+import itertools
 import logging
 import os
 import signal
@@ -39,6 +40,8 @@ from pypicached.web.app import PublicApp, PublicServer
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
+# 1,000 remembered 404s go each time: more than upstream can be asked for in between.
+FORGET_TICKS = 6
 # Longer than a reverse proxy keeps its side (nginx: 60 s), so that it never sends into a close.
 KEEPALIVE_SECONDS = 75.0
 # A connection that is idle may have a request under way to us: it is answered, and told to close.
@@ -178,10 +181,14 @@ class Daemon:
         self._stack.push_async_callback(_cancel, task)
 
     async def _flush(self) -> None:
-        while True:
+        """Write what was gathered, and forget absence that has run out."""
+        ledger, lasts = self.parts.ledger, self._settings.cache.negative_ttl
+        for tick in itertools.count(1):
             await asyncio.sleep(FLUSH_SECONDS)
             try:
-                await self.parts.ledger.usage.flush()
+                await ledger.usage.flush()
+                if tick % FORGET_TICKS == 0:
+                    await ledger.pages.drop_absent(self._now() - lasts)
             except LedgerError as error:
                 self.parts.observations.failed("ledger", str(error))
                 event(logger, logging.ERROR, str(error))

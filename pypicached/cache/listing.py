@@ -16,6 +16,7 @@ from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import decode_page
 from pypicached.errors import (
     FileNotListedError,
+    LedgerError,
     ProjectNotFoundError,
     RefusedError,
     UpstreamUnavailableError,
@@ -27,6 +28,8 @@ from pypicached.simple.urls import file_key
 
 # Decoded pages are kept for the burst of files that follows a page: a bound in entries.
 MAX_FILES = 20_000
+# An ambiguous name costs upstream as many requests as it has readings: the first few are enough.
+MAX_PROJECTS = 4
 
 
 class Listed(OrderedDict[str, ProjectFile]):
@@ -89,8 +92,12 @@ class Listings:
         return file
 
     async def _projects(self, index: str, path: str) -> list[str]:
-        odd = await self._ledger.pages.project_of_odd(index, path)
-        names = projects_of(path.rsplit("/", 1)[1])
+        """Return the projects whose pages may list a file, most likely first, a few at most."""
+        names = projects_of(path.rsplit("/", 1)[1])[:MAX_PROJECTS]
+        try:
+            odd = await self._ledger.pages.project_of_odd(index, path)
+        except LedgerError:
+            return names  # told where the ledger was asked for the file itself
         return names if odd is None else [odd, *names]
 
     async def _on_page(self, index: str, project: str, path: str) -> ProjectFile | None:

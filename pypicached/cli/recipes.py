@@ -98,8 +98,8 @@ def _recipe_pdm(address: Address) -> list[str]:
 
 def _recipe_pipenv(address: Address) -> list[str]:
     lines = [
-        "# Pipenv: for example in ~/.profile. A Pipfile whose [[source]] is PyPI, as Pipenv writes",
-        "# it, stays as it is, and so does its lock; one without any gets this address in the lock.",
+        "# Pipenv: for example in ~/.profile. A Pipfile with PyPI as its [[source]] stays as it",
+        "# is, and so does its lock; one without any source gets this address into its lock.",
         # It appends "/project/" to what it is given: a closing slash here would stand twice.
         f"export PIPENV_PYPI_MIRROR={_shell(_without_slash(address))}",
     ]

@@ -43,7 +43,16 @@ UNUSED = """
 QUARANTINED = "SELECT index_name, project FROM page WHERE status = 'quarantined'"
 OF_PROJECT = "SELECT index_name FROM page WHERE project = ?"
 DELETE = "DELETE FROM page WHERE index_name = ? AND project = ?"
-COUNT = "SELECT COUNT(*) FROM page"
+COUNT = "SELECT COUNT(*) FROM page WHERE state = 'present'"
+DROP_ABSENT = """
+    DELETE FROM page WHERE id IN (
+        SELECT id FROM page INDEXED BY page_absent
+        WHERE state = 'absent' AND checked_at < ? ORDER BY checked_at LIMIT 1000
+    )
+"""
+GET_ADDRESS = "SELECT url FROM index_address WHERE index_name = ?"
+PUT_ADDRESS = "INSERT OR REPLACE INTO index_address (index_name, url) VALUES (?, ?)"
+DELETE_INDEX = "DELETE FROM page WHERE index_name = ?"
 
 
 class Pages:
@@ -141,3 +150,26 @@ class Pages:
     async def count(self) -> int:
         """Return how many pages are stored."""
         return int(next(iter(await read(self._commands, COUNT)))[0])
+
+    async def drop_absent(self, moment: float) -> int:
+        """Forget remembered absence last checked before `moment`, a limited batch of it."""
+        async with self._writer.transaction() as db:
+            dropped = await db.execute(DROP_ABSENT, (moment,))
+            return dropped.rowcount
+
+    async def note_address(self, index: str, url: str) -> bool:
+        """Remember where an index is; return whether its pages were of another address, and went.
+
+        Another address is another index: what the old one said is neither fresh nor fit to be
+        served stale, and its absence there means nothing.
+        """
+        async with self._writer.transaction() as db:
+            rows = await db.execute_fetchall(GET_ADDRESS, (index,))
+            known = next((row[0] for row in rows), None)
+            if known == url:
+                return False
+            await db.execute(PUT_ADDRESS, (index, url))
+            if known is None:
+                return False
+            await db.execute(DELETE_INDEX, (index,))
+            return True

@@ -37,6 +37,15 @@ MIGRATIONS: tuple[str, ...] = (
     -- What is quarantined, at start: almost nothing.
     CREATE INDEX page_quarantined ON page (index_name, project) WHERE status = 'quarantined';
 
+    -- Remembered absence that has run out, so that asking for made-up names leaves nothing.
+    CREATE INDEX page_absent ON page (checked_at) WHERE state = 'absent';
+
+    -- Where each index was when its pages were stored: another address is another index.
+    CREATE TABLE index_address (
+        index_name TEXT NOT NULL PRIMARY KEY,
+        url TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
     -- One stored blob. Written after the bytes, removed before them.
     CREATE TABLE blob (
         sha256 BLOB NOT NULL PRIMARY KEY,
