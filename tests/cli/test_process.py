@@ -17,6 +17,7 @@ import pytest
 from pypicached.control.client import ControlClient
 from pypicached.messages import Progress, ProjectRow, PruneAnswer, PruneRequest
 from tests.control.daemon import STATUS, USED_AT, FakeOperations
+from tests.others import CHECKOUT_IS_REACHABLE
 
 _COMMAND = [sys.executable, "-m", "pypicached"]
 _NOBODY = 65534
@@ -114,6 +115,10 @@ def test_terminal__list(control_socket: Path) -> None:
     assert USED_AT not in screen
 
 
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not CHECKOUT_IS_REACHABLE,
+    reason="the checkout is in a directory that other users cannot enter",
+)
 def test_permission__denied(tmp_path: Path) -> None:
     """A socket that the caller may not use: 4, and the sentence names the group."""
     path = tmp_path / "control.sock"

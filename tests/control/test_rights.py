@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from pypicached.control.rights import Rights, peer_uid
 from tests.control.daemon import FakeOperations, serving
+from tests.others import PLAIN_PYTHON
 
 _DAEMON, _OTHER, _GID = 990, 1000, 0
 _NOBODY = 65534
@@ -78,7 +78,7 @@ def shared_socket() -> Iterator[Path]:
 def test_control__another_user(shared_socket: Path, method: str, url: str, status: int) -> None:
     """A real process of another user reads and invalidates, and is refused a prune."""
     answer = subprocess.run(
-        [sys.executable, "-I", "-c", _ASK, str(shared_socket), method, url],
+        [PLAIN_PYTHON, "-I", "-c", _ASK, str(shared_socket), method, url],
         user=_NOBODY, group=_NOBODY, extra_groups=[],
         capture_output=True, text=True, check=True, timeout=30,
     )  # fmt: skip
