@@ -28,8 +28,6 @@ from pypicached.simple.urls import file_key
 
 # Decoded pages are kept for the burst of files that follows a page: a bound in entries.
 MAX_FILES = 20_000
-# An ambiguous name costs upstream as many requests as it has readings: the first few are enough.
-MAX_PROJECTS = 4
 
 
 class Listed(OrderedDict[str, ProjectFile]):
@@ -93,7 +91,7 @@ class Listings:
 
     async def _projects(self, index: str, path: str) -> list[str]:
         """Return the projects whose pages may list a file, most likely first, a few at most."""
-        names = projects_of(path.rsplit("/", 1)[1])[:MAX_PROJECTS]
+        names = projects_of(path.rsplit("/", 1)[1])
         try:
             odd = await self._ledger.pages.project_of_odd(index, path)
         except LedgerError:

@@ -26,7 +26,7 @@ from pypicached.errors import (
 from pypicached.ledger import Ledger, Page
 from pypicached.logs import event
 from pypicached.simple.model import ProjectPage
-from pypicached.simple.names import projects_of
+from pypicached.simple.names import projects_of, surely_of
 from pypicached.simple.parse import ParseError, page_steps
 from pypicached.simple.urls import file_key
 from pypicached.store.disk import DiskPool
@@ -203,6 +203,9 @@ def _odd_paths(page: ProjectPage) -> list[str]:
     """Return the keys of files whose names do not lead back to their page."""
     odd = []
     for file in page.files:
+        name = file.url.partition("?")[0].rpartition("/")[2]
+        if "%" not in name and surely_of(name, page.name):
+            continue
         path = file_key(file.url)
         if path is not None and page.name not in projects_of(path.rsplit("/", 1)[1]):
             odd.append(path)

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _MAX_NAME = 200
 # NAME_MAX of the file systems that clients unpack to; nothing longer can be a file name.
 _MAX_FILENAME = 255
-_MAX_CANDIDATES = 8
+_MAX_CANDIDATES = 4
 
 # Longest first where one ends with another.
 _SUFFIXES = (
@@ -72,6 +72,22 @@ def projects_of(filename: str) -> list[str]:
             return [normalize(parts[0])] if is_valid(parts[0]) else []
         stem = "-".join(parts[:-3]) or stem
     return _plausible(_prefixes(stem))
+
+
+def surely_of(filename: str, project: str) -> bool:
+    """Tell cheaply that `projects_of` leads from a file to a project (normalized).
+
+    Never a wrong yes; a no only means that it has to be asked.
+    """
+    end = len(project)
+    if filename[end : end + 1] != "-" or not filename[end + 1 : end + 2].isdecimal():
+        return False
+    head, dashes = filename[:end], filename.count("-")
+    if filename.endswith(".whl"):
+        fits = dashes >= 4 and "-" not in head
+    else:
+        fits = dashes < _MAX_CANDIDATES
+    return fits and is_valid(head) and normalize(head) == project
 
 
 def _prefixes(stem: str) -> list[str]:

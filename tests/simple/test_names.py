@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 
-from pypicached.simple.names import is_valid, normalize, projects_of, version_of
+from pypicached.simple.names import is_valid, normalize, projects_of, surely_of, version_of
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,20}[A-Za-z0-9])?", fullmatch=True)
 
@@ -116,3 +116,28 @@ def test_version_of__any_text(filename: str, project: str) -> None:
     """No file name makes it fail."""
     version = version_of(filename, project)
     assert version is None or version
+
+
+@given(
+    st.text("ab-_.0123", min_size=1, max_size=24),
+    st.sampled_from([".tar.gz", ".zip", "-py3-none-any.whl", "-1-py3-none-any.whl"]),
+    st.text("ab-_.01", min_size=1, max_size=8),
+)
+def test_surely_of__never_a_wrong_yes(stem: str, suffix: str, project: str) -> None:
+    """The quick answer never leads a file to a project that the full one would not."""
+    filename, name = stem + suffix, normalize(project)
+    if is_valid(project) and surely_of(filename, name):
+        assert name in projects_of(filename)
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "foo_bar-1.0-py3-none-any.whl",
+        "foo-bar-1.0.tar.gz",
+        "Foo.Bar-1.0-2-cp311-abi3-linux_x86_64.whl",
+    ],
+)
+def test_surely_of__usual_names(filename: str) -> None:
+    """The names that nearly all files have are told at once."""
+    assert surely_of(filename, "foo-bar")
