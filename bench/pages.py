@@ -103,30 +103,33 @@ def fetch(url: str) -> float:
 
 
 def measure(path: str, body: bytes, content_type: str) -> dict[str, Any]:
-    """Measure one cold answer, with small hits before and during it."""
+    """Measure one cold answer by itself, and on another daemon with small hits beside it."""
     with ThreadedFakeUpstream() as upstream, tempfile.TemporaryDirectory() as scratch:
         upstream.add("small", make_wheel("small"))
         upstream.serve(path, body, content_type)
         direct = min(fetch(upstream.pages_origin + path) for _ in range(3))
-        with pypicached(upstream.url, Path(scratch)) as (base, pid):
+        with pypicached(upstream.url, Path(scratch) / "alone") as (base, pid):
+            fetch(f"{base}/simple/small/")
+            memory = memory_of(pid)["VmRSS"]
+            reset_peak_of(pid)
+            cold = fetch(base + path)
+            grown = memory_of(pid)["VmHWM"] - memory
+            again = fetch(base + path)
+        with pypicached(upstream.url, Path(scratch) / "beside") as (base, _):
             fetch(f"{base}/simple/small/")
             with SmallHits(base) as before:
                 time.sleep(1.0)
-            memory = memory_of(pid)["VmRSS"]
-            reset_peak_of(pid)
             with SmallHits(base) as during:
-                cold = fetch(base + path)
-            again = fetch(base + path)
-            grown = memory_of(pid)["VmHWM"] - memory
+                fetch(base + path)
     return {
         "upstream_alone_ms": direct * 1000,
         "cold_added_ms": (cold - direct) * 1000,
         "hit_ms": again * 1000,
+        "peak_growth_mb": grown / 1e6,
         "small_hits_p99_quiet_ms": quantile(before.seconds, 0.99),
         "small_hits_median_ms": statistics.median(during.seconds) * 1000,
         "small_hits_p99_ms": quantile(during.seconds, 0.99),
         "small_hits_worst_ms": max(during.seconds) * 1000,
-        "peak_growth_mb": grown / 1e6,
     }
 
 
