@@ -217,7 +217,9 @@ class Assembly:
         # A list of all indexes is fresh for no longer than each of them is (rule 36).
         list_ttl = min(self._times(index).ttl for index in settings.indexes)
         pages = SimplePages(self.catalog, usage, now=self._now)
-        metrics = Metrics(usage, self.blobs, self.files, self.observations)
+        metrics = Metrics(
+            usage, self.blobs, self.files, self.observations, self.connections.values()
+        )
         self.sweep = Sweep(clients=clients, head_seconds=settings.limits.request_head)
         return PublicApp(
             pages=pages,

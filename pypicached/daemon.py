@@ -35,6 +35,7 @@ from pypicached.host import (
 )
 from pypicached.logs import event
 from pypicached.settings import Settings, split_listen
+from pypicached.upstream import probe_failing
 from pypicached.web.app import PublicApp, PublicServer
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class Daemon:
         self._background(parts.eviction.run(), "eviction")
         self._background(adopt_orphans(parts.ledger, parts.blobs), "adoption of orphans")
         self._background(self._flush(), "flush of counters")
+        self._background(probe_failing(parts.connections.values()), "probes of failing upstreams")
         await self._listen(parts.build_faces(clients))
 
     def _prepare_host(self) -> int:

@@ -62,7 +62,30 @@ class UpstreamError(PypicachedError):
 
 
 class UpstreamUnavailableError(UpstreamError):
-    """No usable answer in time: refused, reset, timed out, DNS, TLS, 429 or 5xx."""
+    """No usable answer in time: refused, reset, timed out, DNS, TLS, 429 or 5xx.
+
+    `retry_after` are the seconds for which upstream itself asked not to be asked again.
+    """
+
+    def __init__(self, index: str, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(index, reason)
+        self.retry_after = retry_after
+
+
+class UpstreamUnreachableError(UpstreamUnavailableError):
+    """No connection came about: refused, no route, DNS, TLS, a proxy."""
+
+
+class UpstreamTimeoutError(UpstreamUnavailableError):
+    """Upstream took all the time that its index allows, and more would not help."""
+
+
+class UpstreamBusyError(UpstreamUnavailableError):
+    """Upstream answered 429: it wants fewer requests from us, whatever they ask for."""
+
+
+class UpstreamPausedError(UpstreamUnavailableError):
+    """Upstream keeps failing and was not asked: a probe will find out when it answers again."""
 
 
 class UpstreamDeniedError(UpstreamError):

@@ -19,7 +19,14 @@ Errors are `{"error": "one sentence"}` with 400 (wrong usage), 403 (not allowed)
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
+
+
+def iso(moment: float) -> str:
+    """Return a moment (seconds since the epoch) as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class ErrorAnswer(msgspec.Struct):
@@ -28,14 +35,34 @@ class ErrorAnswer(msgspec.Struct):
     error: str
 
 
+class HostStatus(msgspec.Struct):
+    """One host that an index leads to; `latency_ms` is how long its answers lately took to begin.
+
+    `state`: ok, or failing `since` then; `asked_again_in_seconds` is the pause that it is given.
+    """
+
+    host: str
+    state: str
+    since: str | None = None
+    last_error: str | None = None
+    latency_ms: float | None = None
+    asked_again_in_seconds: float | None = None
+
+
 class IndexStatus(msgspec.Struct):
-    """One upstream; `url` never carries a credential. `state`: ok, slow, failing or unused."""
+    """One upstream; `url` never carries a credential. `state`: ok, slow, failing or unused.
+
+    `stale_share_24h`: of the pages that clients asked for, how many were answered stale.
+    """
 
     name: str
     url: str
     state: str
     since: str | None = None
     last_error: str | None = None
+    latency_ms: float | None = None
+    stale_share_24h: float | None = None
+    hosts: list[HostStatus] = []
 
 
 class DiskStatus(msgspec.Struct):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from datetime import UTC, datetime
 
 from pypicached import __version__, messages
 from pypicached.cache.blobs import Blobs
@@ -18,16 +17,13 @@ from pypicached.cache.observe import Observations
 from pypicached.cache.pruning import Pruning
 from pypicached.errors import LedgerError, NoRoomError, NotFoundError, PypicachedError
 from pypicached.ledger import Ledger
+from pypicached.messages import iso
 from pypicached.upstream import Connection
+from pypicached.upstreams import index_status
 
 DAY_SECONDS = 86400.0
 # A disk, ledger or verification problem is shown for so long after it was last seen.
 RECENT_SECONDS = 3600.0
-
-
-def iso(moment: float) -> str:
-    """Return a moment as ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Operations:
@@ -67,14 +63,18 @@ class Operations:
             hit_rate = await self._hit_rate()
             files, _ = await self._ledger.files.totals()
             pages = await self._ledger.pages.count()
+            stale = await self._ledger.usage.stale_shares(self._now() - DAY_SECONDS)
         except LedgerError as error:
             problems.append(str(error))
-            hit_rate, files, pages = None, 0, 0
+            hit_rate, files, pages, stale = None, 0, 0, {}
         return messages.Status(
             version=__version__,
             uptime_seconds=round(time.monotonic() - self._started, 1),
             listeners=self.listeners,
-            indexes=[self._index_status(connection) for connection in self._connections.values()],
+            indexes=[
+                index_status(connection, stale.get(name))
+                for name, connection in self._connections.items()
+            ],
             disk=self._disk_status(files, pages),
             hit_rate_24h=hit_rate,
             downloads=[
@@ -106,18 +106,6 @@ class Operations:
         served = sum(row["hits"] + row["joins"] + row["revalidated"] for row in kinds.values())
         return round(served / requests, 4) if requests else None
 
-    def _index_status(self, connection: Connection) -> messages.IndexStatus:
-        health = connection.health
-        since = None if health.since is None else iso(health.since)
-        failing = health.state == "failing"
-        return messages.IndexStatus(
-            connection.name,
-            str(connection.url),
-            health.state,
-            since,
-            health.last_error if failing else None,
-        )
-
     def _disk_status(self, files: int, pages: int) -> messages.DiskStatus:
         budget = self._blobs.budget
         try:
@@ -138,11 +126,11 @@ class Operations:
         seen = self._observations
         problems = list(self.notes)
         for connection in self._connections.values():
-            health = connection.health
-            if health.state == "failing" and health.since is not None:
+            condition = connection.health.condition
+            if condition.state == "failing" and condition.since is not None:
                 problems.append(
-                    f"index {connection.name} is failing since {iso(health.since)}: "
-                    f"{health.last_error}"
+                    f"index {connection.name} is failing since {iso(condition.since)}: "
+                    f"{condition.error}"
                 )
         if seen.last_no_room and self._now() - seen.last_no_room[0] < RECENT_SECONDS:
             problems.append(f"not everything can be kept: {seen.last_no_room[1]}")

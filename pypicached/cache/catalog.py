@@ -6,6 +6,7 @@ skipped, because skipping would hand the name to the next one (PRODUCT.md sectio
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from pypicached.cache.pages import Answer, Pages
@@ -47,22 +48,24 @@ class Catalog:
         Raises ProjectNotFoundError if every index that may own the project says that it is not
         there (or it was removed by its owner), UpstreamError if one of them cannot be asked.
         """
+        # One client waits for all of them: their deadlines do not add up (rule 41).
+        began = time.monotonic()
         for name in self.candidates(project, index):
-            if index is not None and await self._taken(project, before=name):
+            if index is not None and await self._taken(project, before=name, began=began):
                 break
-            answer = await self.pages[name].get(project, no_cache=no_cache)
+            answer = await self.pages[name].get(project, no_cache=no_cache, began=began)
             if answer.page.row.state == "present":
                 return answer
             if answer.page.row.state == "removed":
                 break
         raise ProjectNotFoundError(f"no index here has a project named {project}")
 
-    async def _taken(self, project: str, *, before: str) -> bool:
+    async def _taken(self, project: str, *, before: str, began: float) -> bool:
         """Whether an index further up owns the name (asked through `/{index}/simple/`)."""
         for name in self.candidates(project, None):
             if name == before:
                 return False
-            answer = await self.pages[name].get(project)
+            answer = await self.pages[name].get(project, began=began)
             if answer.page.row.state != "absent":
                 return True
         return False

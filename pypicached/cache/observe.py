@@ -9,7 +9,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from pypicached.errors import NoRoomError, PypicachedError, VerificationError
+from pypicached.errors import (
+    NoRoomError,
+    PypicachedError,
+    UpstreamPausedError,
+    VerificationError,
+)
 from pypicached.logs import event
 
 logger = logging.getLogger(__name__)
@@ -43,8 +48,13 @@ class Observations:
         self.failures.append(SeenFailure(self._now(), what, reason))
 
     def download_failed(self, filename: str, error: PypicachedError) -> None:
-        """A file was not received, or not kept: counted, logged, remembered."""
+        """A file was not received, or not kept: counted, logged, remembered.
+
+        Not where upstream was not even asked: what keeps it from that is known.
+        """
         level = logging.WARNING
+        if isinstance(error, UpstreamPausedError):
+            return
         if isinstance(error, NoRoomError):
             self.no_room(f"{filename}: {error}")
         elif isinstance(error, VerificationError):

@@ -13,13 +13,20 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pypicached.cache.awaited import Awaited
 from pypicached.cache.flight import Flights, wait_at_most
 from pypicached.cache.memory import Memory
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderings import Rendering, Variant, build_rendering
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.trouble import Trouble
-from pypicached.errors import HostError, LedgerError, UpstreamError, UpstreamUnavailableError
+from pypicached.errors import (
+    HostError,
+    LedgerError,
+    UpstreamError,
+    UpstreamPausedError,
+    UpstreamUnavailableError,
+)
 from pypicached.ledger import Ledger, Page, Result
 from pypicached.store.disk import DiskPool
 
@@ -29,6 +36,22 @@ logger = logging.getLogger(__name__)
 FORCED_SECONDS = 10.0
 # After a failed refresh a stale page is served at once for so long, not after a deadline again.
 FAILURE_SECONDS = 10.0
+
+
+class Failed(NamedTuple):
+    """A refresh that failed: when, why, for how long a stale page does instead of another one.
+
+    `held`: upstream asked not to be asked for this page meanwhile, not even without a stored one.
+    """
+
+    at: float
+    reason: str
+    seconds: float
+    held: bool = False
+
+    def lasts(self, now: float) -> bool:
+        """Whether it still counts; not when the clock was set back."""
+        return 0 <= now - self.at < self.seconds
 
 
 class Answer(NamedTuple):
@@ -67,8 +90,9 @@ class Pages:
         self._now = now
         self._flights: Flights[str, StoredPage] = Flights()
         self._renders: Flights[tuple[StoredPage, Variant], Rendering] = Flights()
-        # project → when its last refresh failed; bounded by `_note_failure`.
-        self._failed: dict[str, tuple[float, str]] = {}
+        # Of projects whose last refresh failed; bounded by `_note_failure`.
+        self._failed: dict[str, Failed] = {}
+        self._awaited = Awaited()
         self._trouble = Trouble(logger)
         scope = "private" if private else "public"
         self._cache_control = f"{scope}, max-age={int(times.ttl)}"
@@ -87,21 +111,25 @@ class Pages:
             return page
         return None
 
-    async def get(self, project: str, *, no_cache: bool = False) -> Answer:
+    async def get(
+        self, project: str, *, no_cache: bool = False, began: float | None = None
+    ) -> Answer:
         """Return the page of `project`, whatever its state ("absent" too).
 
-        `no_cache`: ask upstream now, at most every 10 s. Raises UpstreamError when nothing that
-        may be served is stored and upstream does not answer in time; HostError when this host
-        cannot take in what it answers.
+        `no_cache`: ask upstream now, at most every 10 s. `began`: since when (monotonic) the client
+        waits, where another index was asked before. Raises UpstreamError when nothing that may be
+        served is stored and upstream does not answer in time; HostError when this host cannot take
+        in what it answers.
         """
+        began = time.monotonic() if began is None else began
         page = await self.stored(project)
         now = self._now()
         forced = no_cache and page is not None and page.age(now) >= FORCED_SECONDS
         if page is not None and page.fresh(now, self.times) and not forced:
             return Answer(page, "hits", HIT)
         if page is not None and page.may_be_stale(now, self.times):
-            return await self._revalidated(project, page, wait=no_cache)
-        return await self._fetched(project, page)
+            return await self._revalidated(project, page, began, wait=no_cache)
+        return await self._fetched(project, page, began)
 
     async def stored(self, project: str) -> StoredPage | None:
         """Return the page as it is stored, from memory or ledger, fresh or not.
@@ -127,21 +155,30 @@ class Pages:
             self._trouble.tell(f"{error}; the pages of index {self.index} come from upstream")
             return None
 
-    async def _revalidated(self, project: str, page: StoredPage, *, wait: bool) -> Answer:
+    async def _revalidated(
+        self, project: str, page: StoredPage, began: float, *, wait: bool
+    ) -> Answer:
         """Refresh a page that may be served stale if upstream does not answer in time.
 
         `wait`: the client wants upstream's word, also where a refresh behind would do.
         """
         now = self._now()
-        failed_at, reason = self._failed.get(project, (0.0, ""))
-        if 0 <= now - failed_at < FAILURE_SECONDS:
+        reason = self._refresh.paused
+        if reason is not None:
             return _stale(page, reason)
+        failed = self._failed.get(project)
+        if failed is not None and failed.lasts(now):
+            return _stale(page, failed.reason)
+        overdue = self._awaited.overdue(self.times.page_deadline)
         flight, leading = self._fly(project, page.row)
+        if overdue:
+            return _stale(page, LATE)
         if not wait and page.may_be_refreshed_behind(now, self.times):
             return _stale(page, "stale-while-revalidate")
-        if not await wait_at_most(flight, self.times.page_deadline):
+        if not await wait_at_most(flight, _left(self.times.page_deadline, began)):
             # The flight goes on; until it lands nobody else waits for as long.
-            self._note_failure(project, LATE)
+            self._note_failure(project, Failed(self._now(), LATE, FAILURE_SECONDS))
+            self._refresh.late()
             return _stale(page, LATE)
         try:
             new = flight.result()
@@ -151,10 +188,14 @@ class Pages:
             return Answer(new, "revalidated", "pypicached; fwd=stale; fwd-status=304")
         return Answer(new, "misses", _fetched_status(leading, "stale"))
 
-    async def _fetched(self, project: str, page: StoredPage | None) -> Answer:
+    async def _fetched(self, project: str, page: StoredPage | None, began: float) -> Answer:
         """Fetch a page of which nothing may be served until upstream has answered."""
+        failed = self._failed.get(project)
+        if failed is not None and failed.held and failed.lasts(self._now()):
+            raise UpstreamPausedError(self.index, f"{failed.reason}; asked again soon")
         flight, leading = self._fly(project, page.row if page else None)
-        if not await wait_at_most(flight, self.times.cold_deadline):
+        if not await wait_at_most(flight, _left(self.times.cold_deadline, began)):
+            self._refresh.late()
             raise UpstreamUnavailableError(self.index, "no answer in time; still asking")
         new = flight.result()
         return Answer(new, "misses" if leading else "joins", _fetched_status(leading, "miss"))
@@ -164,15 +205,26 @@ class Pages:
 
     async def _bring(self, project: str, before: Page | None) -> StoredPage:
         """The flight: refresh, then replace what memory holds. Runs once per page at a time."""
+        self._awaited.begin(project)
         try:
             row = await self._refresh.run(project, before)
+        except UpstreamPausedError:
+            raise  # known to the index, and forgotten there first
+        except UpstreamUnavailableError as error:
+            held = error.retry_after is not None
+            seconds = max(FAILURE_SECONDS, error.retry_after or 0.0)
+            self._note_failure(project, Failed(self._now(), error.reason, seconds, held))
+            raise
         except UpstreamError as error:
-            self._note_failure(project, error.reason)
+            self._note_failure(project, Failed(self._now(), error.reason, FAILURE_SECONDS))
             raise
         except HostError as error:
-            self._note_failure(project, error.reason)
+            self._note_failure(project, Failed(self._now(), error.reason, FAILURE_SECONDS))
             self._trouble.tell(f"cannot take in pages of index {self.index}: {error}")
             raise
+        finally:
+            self._awaited.end(project)
+        self._awaited.came()
         self._failed.pop(project, None)
         page = StoredPage(row)
         old = self._memory.get((self.index, project))
@@ -181,15 +233,10 @@ class Pages:
         self._memory.put((self.index, project), page, page.size_bytes)
         return page
 
-    def _note_failure(self, project: str, reason: str) -> None:
-        now = self._now()
+    def _note_failure(self, project: str, failed: Failed) -> None:
         if len(self._failed) > 1000:
-            self._failed = {
-                p: (at, why)
-                for p, (at, why) in self._failed.items()
-                if 0 <= now - at < FAILURE_SECONDS
-            }
-        self._failed[project] = (now, reason)
+            self._failed = {p: f for p, f in self._failed.items() if f.lasts(failed.at)}
+        self._failed[project] = failed
 
     # ── rendering, forgetting ────────────────────────────────────────────────────────────────
 
@@ -224,6 +271,11 @@ class Pages:
 
 def _stale(page: StoredPage, detail: str) -> Answer:
     return Answer(page, "stale", f'pypicached; fwd=stale; detail="{detail}"')
+
+
+def _left(deadline_seconds: float, began: float) -> float:
+    """Return what is left of a deadline, in seconds."""
+    return max(0.0, deadline_seconds - (time.monotonic() - began))
 
 
 def _fetched_status(leading: bool, why: str) -> str:

@@ -20,7 +20,10 @@ from pypicached.cache.worker import Worker, WorkerError
 from pypicached.errors import (
     LedgerError,
     UpstreamAnswerError,
+    UpstreamDeniedError,
     UpstreamError,
+    UpstreamPausedError,
+    UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
 from pypicached.ledger import Ledger, Page
@@ -73,14 +76,13 @@ class Refresh:
 
     async def run(self, project: str, before: Page | None) -> Page:
         """Ask upstream and store the answer; return the new row. Raises UpstreamError."""
+        health = self._connection.health
         try:
-            try:
-                return await self._within(project, before, fresh=False)
-            except UpstreamUnavailableError:
-                # One more try, on a new connection: a bad node behind a kept-alive one, a reset.
-                await asyncio.sleep(RETRY_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
-                return await self._within(project, before, fresh=True)
+            row = await self._twice(project, before)
+        except UpstreamPausedError:
+            raise  # nothing was asked, so there is no news
         except UpstreamError as error:
+            health.failed(error.reason, denied=isinstance(error, UpstreamDeniedError))
             name = self._connection.name
             self._observations.failed(f"page {project} of index {name}", error.reason)
             event(
@@ -91,21 +93,45 @@ class Refresh:
                 index=name,
             )
             raise
+        health.succeeded()
+        return row
 
-    async def _within(self, project: str, before: Page | None, *, fresh: bool) -> Page:
-        """Ask once, and give up on an upstream that drips: others wait for the same answer."""
+    async def _twice(self, project: str, before: Page | None) -> Page:
+        """Ask, and once more on a new connection: a bad node behind a kept-alive one, a reset.
+
+        Not where upstream asks for time, or has had all there is.
+        """
         try:
-            async with asyncio.timeout(self.attempt_seconds):
-                return await self._ask(project, before, fresh=fresh)
-        except TimeoutError as error:
-            name = self._connection.name
-            raise UpstreamUnavailableError(name, "did not finish its answer in time") from error
+            return await self._ask(project, before, fresh=False)
+        except (UpstreamTimeoutError, UpstreamPausedError):
+            raise
+        except UpstreamUnavailableError as error:
+            if error.retry_after is not None:
+                raise
+            first = error
+        await asyncio.sleep(RETRY_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+        try:
+            return await self._ask(project, before, fresh=True)
+        except UpstreamPausedError:
+            raise first from None
+
+    @property
+    def paused(self) -> str | None:
+        """Why the index is not asked now, whatever the page; None if it is."""
+        host = self._connection.hosts.own
+        return host.last_error if host.breaker.closed_to_all else None
+
+    def late(self) -> None:
+        """A page is awaited for longer than its client may wait: `status` tells."""
+        self._connection.health.late()
 
     async def _ask(self, project: str, before: Page | None, *, fresh: bool) -> Page:
         validators = Validators()
         if before is not None and before.state == "present":
             validators = Validators(before.etag, before.last_modified)
-        async with open_page(self._connection, project, validators, fresh=fresh) as answer:
+        async with open_page(
+            self._connection, project, validators, fresh=fresh, within=self.attempt_seconds
+        ) as answer:
             now = self._now()
             if answer.outcome == "unchanged" and before is not None:
                 return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)

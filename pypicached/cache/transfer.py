@@ -18,7 +18,12 @@ from pypicached.cache.download import Download
 from pypicached.cache.encoded import coding_of, decode, is_as_sent, most_bytes
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.filling import Filling
-from pypicached.errors import UpstreamUnavailableError, VerificationError
+from pypicached.errors import (
+    UpstreamPausedError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+    VerificationError,
+)
 from pypicached.store import Spool
 from pypicached.upstream import FileStream
 
@@ -94,18 +99,30 @@ class Transfer:
     async def _receive(self) -> None:
         """Receive to the end of the body, on as many connections as it takes."""
         fruitless = 0
-        attempt = 0
+        met: UpstreamUnavailableError | None = None
         while True:
             before = self._filling.written
             try:
-                return await self._attempt(fresh=attempt > 0)
-            except UpstreamUnavailableError:
+                return await self._attempt(fresh=met is not None)
+            except UpstreamUnavailableError as error:
                 fruitless = fruitless + 1 if self._filling.written == before else 1
-                attempt += 1
-                if fruitless > MAX_RESUMES or not self._resumable():
-                    raise
-            pause = RESUME_PAUSE_SECONDS * 2 ** (fruitless - 1)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                if met is None or not isinstance(error, UpstreamPausedError):
+                    met = error  # why the host is left alone tells more than that it is
+                if fruitless > MAX_RESUMES or not self._may_go_on(error):
+                    raise met from None
+                pause = RESUME_PAUSE_SECONDS * 2 ** (fruitless - 1)
+                pause *= random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+                await asyncio.sleep(max(pause, error.retry_after or 0.0))
+
+    def _may_go_on(self, error: UpstreamUnavailableError) -> bool:
+        """Whether another connection may be tried.
+
+        A file of which nothing is here is not worth waiting for a host that is left alone, or that
+        took all its time: its clients are told, and come back.
+        """
+        begun = self._filling.written > 0
+        hopeless = isinstance(error, (UpstreamPausedError, UpstreamTimeoutError))
+        return self._resumable() and (begun or not hopeless)
 
     def _resumable(self) -> bool:
         """Whether a part of the file from another answer may be trusted to belong to it."""

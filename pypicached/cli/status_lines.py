@@ -26,6 +26,8 @@ def _lines(status: Status) -> Iterator[str]:
         yield f"listening: {listener}"
     for index in status.indexes:
         yield f"index {index.name}: {_state(index)} {index.url}"
+        if measured := measured_text(index):
+            yield f"index {index.name}: {measured}"
     yield f"disk: {_disk(status.disk)}"
     yield f"ledger: {size(status.disk.ledger_bytes)}"
     yield f"hit rate of the last 24 h: {rate_text(status.hit_rate_24h)}"
@@ -42,6 +44,16 @@ def _state(index: IndexStatus) -> str:
     since = f" since {index.since}" if index.since else ""
     error = f" ({index.last_error})" if index.last_error else ""
     return f"{index.state}{since}{error}"
+
+
+def measured_text(index: IndexStatus) -> str:
+    """Return "answers in 45 ms, 2.5 % of pages stale in 24 h", or what of it is known."""
+    parts = []
+    if index.latency_ms is not None:
+        parts.append(f"answers in {index.latency_ms:.0f} ms")
+    if index.stale_share_24h:
+        parts.append(f"{index.stale_share_24h * 100:.1f} % of pages stale in 24 h")
+    return ", ".join(parts)
 
 
 def _disk(disk: DiskStatus) -> str:

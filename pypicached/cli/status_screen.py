@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pypicached.cli.status_lines import amount_text, rate_text
+from pypicached.cli.status_lines import amount_text, measured_text, rate_text
 from pypicached.cli.terminal import age, count, duration, size
 from pypicached.errors import clean
 
@@ -107,6 +107,8 @@ def _indexes(indexes: list[IndexStatus], now: datetime) -> Table:
         grid.add_row(Text(f"  {clean(index.name)}"), state, Text(clean(index.url)))
         if index.last_error:
             grid.add_row(Text(), Text(), Text(clean(index.last_error), "red"))
+        if measured := measured_text(index):
+            grid.add_row(Text(), Text(), Text(measured, "dim"))
     return grid
 
 

@@ -55,6 +55,10 @@ BY_KIND = f"""
     FROM usage WHERE hour >= ? GROUP BY kind
 """  # noqa: S608
 BY_INDEX = BY_KIND.replace("kind", "index_name")
+PAGES_BY_INDEX = """
+    SELECT index_name, SUM(requests), SUM(stale)
+    FROM usage WHERE hour >= ? AND kind = 'page' GROUP BY index_name
+"""
 TOP = """
     SELECT project, SUM(requests) AS r, SUM(bytes) FROM project_usage
     WHERE hour >= ? GROUP BY project ORDER BY r DESC, project LIMIT ?
@@ -78,7 +82,7 @@ class Usage:
         self._now = now
         self._keep_seconds = keep_days * 86400
         # Since the daemon's start, for metrics: never reset, never written.
-        self.requests: Counter[tuple[str, str]] = Counter()
+        self.requests: Counter[tuple[str, str, str]] = Counter()
         self.octets: Counter[str] = Counter()
         self.upstream: Counter[tuple[str, str]] = Counter()
         # All that is still to be written; `flush` swaps all of it for empty ones.
@@ -95,7 +99,7 @@ class Usage:
         row["requests"] += 1
         row[result] += 1
         row["bytes_from_cache"] += from_cache
-        self.requests[kind, result] += 1
+        self.requests[kind, result, index] += 1
         self.octets["cache"] += from_cache
         if project:
             used = self._projects.setdefault(project, [0, 0])
@@ -197,6 +201,12 @@ class Usage:
             {row[0]: dict(zip(COUNTERS, row[1:], strict=True)) for row in indexes},
             float(hour),
         )
+
+    async def stale_shares(self, since: float) -> dict[str, float]:
+        """Return by index which share of the pages asked for was answered stale."""
+        hour = int(since // HOUR_SECONDS) * HOUR_SECONDS
+        rows = await read(self._commands, PAGES_BY_INDEX, (hour,))
+        return {row[0]: row[2] / row[1] for row in rows if row[1]}
 
     async def top(self, since: float, limit: int) -> list[tuple[str, int, int]]:
         """Return (project, requests, bytes) of the most asked projects."""

@@ -10,12 +10,17 @@ from pypicached.upstream.files import (
     open_file,
 )
 from pypicached.upstream.health import Health
+from pypicached.upstream.hosts import Host
+from pypicached.upstream.latency import BUCKETS
 from pypicached.upstream.pages import PageAnswer, Validators, open_page
+from pypicached.upstream.probing import probe_failing
 
 __all__ = [
+    "BUCKETS",
     "Connection",
     "FileStream",
     "Health",
+    "Host",
     "Limits",
     "PageAnswer",
     "Part",
@@ -25,4 +30,5 @@ __all__ = [
     "head_length",
     "open_file",
     "open_page",
+    "probe_failing",
 ]

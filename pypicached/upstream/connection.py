@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,9 +20,18 @@ import msgspec
 from yarl import URL
 
 from pypicached import __version__
-from pypicached.errors import UpstreamAnswerError, UpstreamError
+from pypicached.errors import (
+    UpstreamAnswerError,
+    UpstreamBusyError,
+    UpstreamError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+)
 from pypicached.upstream.health import Health
+from pypicached.upstream.hosts import Hosts, Turn
 from pypicached.upstream.reasons import mapped
+from pypicached.upstream.resolver import Lookup, Resolver
+from pypicached.upstream.retry_after import ask_again_in
 
 # What a request is for; counters are kept by it.
 Kind = Literal["page", "file", "metadata"]
@@ -29,10 +39,10 @@ Kind = Literal["page", "file", "metadata"]
 USER_AGENT = f"pypicached/{__version__}"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
-# Requests under way at once towards one host; more wait for their turn.
-CONNECTIONS_PER_HOST = 32
 # aiohttp pauses the socket at twice this: one upstream body never holds more in memory.
 READ_BUFFER_BYTES = 256 * 1024
+# What a 429 without Retry-After asks for.
+ASK_AGAIN_SECONDS = 1.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,14 +73,18 @@ class Connection:
         reread: Callable[[], bool] = lambda: False,
         on_request: Callable[[Kind, str], None] = lambda _kind, _outcome: None,
         tls: ssl.SSLContext | bool = True,
+        lookup: Lookup = socket.getaddrinfo,
     ) -> None:
         self.name = name
         self.url = URL(url, encoded=True)
         self.limits = limits
-        self.health = Health(name, now)
+        self.hosts = Hosts(name, self.url, now)
+        self.health = Health(self.hosts, now)
+        self._now = now
         self._authorization = authorization
         self._reread = reread
         self._on_request = on_request
+        self._resolver = Resolver(limits.connect_seconds, lookup)
         # Pages and sidecars have connections of their own: slow files must not keep them waiting.
         self._sessions = {
             (files, fresh): self._session(tls, force_close=fresh)
@@ -84,8 +98,9 @@ class Connection:
         return self._authorization() is not None
 
     def _session(self, tls: ssl.SSLContext | bool, *, force_close: bool) -> aiohttp.ClientSession:
+        # How many there may be is bounded by the turns of `hosts`.
         connector = aiohttp.TCPConnector(
-            limit=0, limit_per_host=CONNECTIONS_PER_HOST, ssl=tls, force_close=force_close
+            limit=0, ssl=tls, force_close=force_close, resolver=self._resolver
         )
         timeout = aiohttp.ClientTimeout(
             total=None,
@@ -123,27 +138,38 @@ class Connection:
         method: str = "GET",
         decode: bool,
         fresh: bool = False,
+        within: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask `url`, following redirects; yield the answer, whatever its status.
 
         `fresh` dials a new connection: a kept-alive one would meet the same bad node again.
-        Raises UpstreamUnavailableError, UpstreamAnswerError.
+        `within` bounds all of it, the caller's reading included, in seconds. Raises
+        UpstreamUnavailableError, UpstreamAnswerError; UpstreamPausedError if nothing was asked.
         """
         session = self._sessions[kind == "file", fresh]
         for _ in range(MAX_REDIRECTS + 1):
-            sent_at = time.monotonic()
-            answer = await self._ask(session, kind, method, url, headers, decode)
-            try:
-                if answer.status not in REDIRECTS:
-                    if self._tells(kind):
-                        self._observe(answer.status, time.monotonic() - sent_at)
-                    yield answer
-                    return
-                url = self._target(url, answer)
-            finally:
-                # Back to the pool, unless a remainder was left unread: then it is closed.
-                answer.release()
+            # A page is brought when its end is; a file's host is well when it begins to answer.
+            turn = self.hosts.of(url).turn(url, files=kind == "file", by_head=kind != "page")
+            async with turn as told, self._within(within):
+                answer = await self._ask(session, kind, method, url, headers, decode, told)
+                try:
+                    if answer.status not in REDIRECTS:
+                        yield answer
+                        return
+                    url = self._target(url, answer)
+                finally:
+                    # Back to the pool, unless a remainder was left unread: then it is closed.
+                    answer.release()
         raise UpstreamAnswerError(self.name, f"redirected more than {MAX_REDIRECTS} times")
+
+    @contextlib.asynccontextmanager
+    async def _within(self, seconds: float | None) -> AsyncIterator[None]:
+        """Give up on an upstream that drips: others wait for the same answer."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise UpstreamTimeoutError(self.name, "did not finish its answer in time") from error
 
     async def _ask(
         self,
@@ -153,8 +179,10 @@ class Connection:
         url: URL,
         headers: Mapping[str, str],
         decode: bool,
+        turn: Turn,
     ) -> aiohttp.ClientResponse:
         for attempt in (1, 2):
+            sent_at = time.monotonic()
             try:
                 with mapped(self.name):
                     answer = await session.request(
@@ -164,16 +192,40 @@ class Connection:
                         allow_redirects=False,
                         auto_decompress=decode,
                     )
-            except UpstreamError as error:
+            except UpstreamError:
                 self._on_request(kind, "error")
-                if self._tells(kind):
-                    self.health.failed(error.reason)
                 raise
             self._on_request(kind, str(answer.status))
             if answer.status != 401 or attempt == 2 or not self._reread():
                 break
             answer.release()
+        turn.answered(time.monotonic() - sent_at, self.failure_of(answer))
         return answer
+
+    async def probe(self, url: URL) -> None:
+        """Ask what failed last once more, and only begin to read it; the breaker hears of it."""
+        headers = {"Accept-Encoding": "identity"}
+        with contextlib.suppress(UpstreamError):
+            async with self.request("page", url, headers, decode=False) as answer:
+                if self.failure_of(answer) is None:
+                    await self.read_some(answer)
+
+    def failure_of(
+        self, answer: aiohttp.ClientResponse, what: str = ""
+    ) -> UpstreamUnavailableError | None:
+        """Return the error of an answer that says "not now" (429, 5xx), None for any other.
+
+        501 is no outage: such a host does not know the method (RFC 9110 §15.6.2).
+        """
+        status = answer.status
+        if status != 429 and (status < 500 or status == 501):
+            return None
+        seconds = ask_again_in(answer.headers.get("Retry-After"), self._now())
+        reason = f"answered {status}{what}"
+        if status == 429:
+            # RFC 6585 §4: meant for this client as such, whatever it asks for.
+            return UpstreamBusyError(self.name, reason, retry_after=seconds or ASK_AGAIN_SECONDS)
+        return UpstreamUnavailableError(self.name, reason, retry_after=seconds)
 
     def _with_credentials(self, url: URL, headers: Mapping[str, str]) -> dict[str, str]:
         merged = dict(headers)
@@ -194,15 +246,3 @@ class Connection:
         if not fit:
             raise UpstreamAnswerError(self.name, "redirected to what is no http address")
         return target
-
-    def _tells(self, kind: Kind) -> bool:
-        """Whether an answer speaks of the index: files may be gone, or on other hosts."""
-        return kind == "page"
-
-    def _observe(self, status: int, seconds: float) -> None:
-        if status in (401, 403):
-            self.health.failed(f"answered {status}: credentials missing or refused")
-        elif status == 429 or (status >= 500 and status != 501):
-            self.health.failed(f"answered {status}")
-        else:
-            self.health.succeeded(seconds)

@@ -99,7 +99,7 @@ async def fetch_part(
     async with connection.request(kind, URL(url, encoded=True), headers, decode=False) as answer:
         if answer.status in (200, 416, 501):
             raise RangesRefusedError(connection.name, "does not answer ranges")
-        _check_status(connection.name, answer.status)
+        _check_status(connection, answer)
         start, length = _part(connection.name, answer, offset, count)
         data = await _read_exactly(connection, answer, min(count, length - start))
         return Part(start, data, length, _validator(answer))
@@ -150,7 +150,7 @@ async def _head_length(connection: Connection, kind: Kind, url: str) -> int | No
     ) as answer:
         if answer.status == 501:
             return None  # RFC 9110 §15.6.2: it knows no HEAD, which is no outage
-        _check_status(connection.name, answer.status)
+        _check_status(connection, answer)
         # The length of an encoded body is not the file's (rule 51).
         plain = answer.status == 200 and _coding(answer) in ("", "identity")
         return _length(answer) if plain else None
@@ -158,7 +158,7 @@ async def _head_length(connection: Connection, kind: Kind, url: str) -> int | No
 
 def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int) -> FileStream:
     index = connection.name
-    _check_status(index, answer.status)
+    _check_status(connection, answer)
     start, length = 0, _length(answer)
     if answer.status == 206:
         start, length = _range(index, answer, offset)
@@ -171,15 +171,17 @@ def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int)
     )
 
 
-def _check_status(index: str, status: int) -> None:
+def _check_status(connection: Connection, answer: aiohttp.ClientResponse) -> None:
+    index, status = connection.name, answer.status
     if status in (200, 206):
         return
+    failure = connection.failure_of(answer, " for a file")
+    if failure is not None:
+        raise failure
     if status in (404, 410):
         raise FileGoneError(index, f"answered {status} for a file that its page lists")
     if status in (401, 403):
         raise UpstreamDeniedError(index, f"answered {status} for a file")
-    if status == 429 or status >= 500:
-        raise UpstreamUnavailableError(index, f"answered {status} for a file")
     raise UpstreamAnswerError(index, f"answered {status} for a file")
 
 

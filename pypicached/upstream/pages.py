@@ -16,7 +16,6 @@ from yarl import URL
 from pypicached.errors import (
     UpstreamAnswerError,
     UpstreamDeniedError,
-    UpstreamUnavailableError,
     clean,
 )
 from pypicached.upstream.connection import Connection
@@ -54,9 +53,14 @@ class PageAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextlib.asynccontextmanager
 async def open_page(
-    connection: Connection, project: str, validators: Validators, *, fresh: bool = False
+    connection: Connection,
+    project: str,
+    validators: Validators,
+    *,
+    fresh: bool = False,
+    within: float | None = None,
 ) -> AsyncIterator[PageAnswer]:
-    """Ask for the page of `project` (normalized; '' is the project list).
+    """Ask for the page of `project` (normalized; '' is the project list), all `within` seconds.
 
     Raises UpstreamUnavailableError (no answer, 429, 5xx), UpstreamDeniedError (401, 403),
     UpstreamAnswerError (any other status, or beyond the bound while `chunks` is read).
@@ -67,8 +71,10 @@ async def open_page(
         headers["If-None-Match"] = validators.etag
     if validators.last_modified:
         headers["If-Modified-Since"] = validators.last_modified
-    async with connection.request("page", url, headers, decode=False, fresh=fresh) as answer:
-        outcome = _outcome(connection.name, answer, conditional=len(headers) > 2)
+    async with connection.request(
+        "page", url, headers, decode=False, fresh=fresh, within=within
+    ) as answer:
+        outcome = _outcome(connection, answer, conditional=len(headers) > 2)
         if outcome != "body":
             yield PageAnswer(outcome=outcome)
             return
@@ -88,9 +94,9 @@ async def open_page(
 
 
 def _outcome(
-    index: str, answer: aiohttp.ClientResponse, *, conditional: bool
+    connection: Connection, answer: aiohttp.ClientResponse, *, conditional: bool
 ) -> Literal["body", "unchanged", "absent"]:
-    status = answer.status
+    index, status = connection.name, answer.status
     if status == 200:
         return "body"
     if status == 304 and conditional:
@@ -99,8 +105,9 @@ def _outcome(
         return "absent"
     if status in (401, 403):
         raise UpstreamDeniedError(index, f"answered {status}: credentials missing or refused")
-    if status == 429 or status >= 500:
-        raise UpstreamUnavailableError(index, f"answered {status}")
+    failure = connection.failure_of(answer)
+    if failure is not None:
+        raise failure
     raise UpstreamAnswerError(index, f"answered {status} for a page")
 
 

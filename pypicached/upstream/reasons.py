@@ -7,34 +7,41 @@ from collections.abc import Iterator
 
 import aiohttp
 
-from pypicached.errors import UpstreamAnswerError, UpstreamUnavailableError
+from pypicached.errors import (
+    UpstreamAnswerError,
+    UpstreamTimeoutError,
+    UpstreamUnavailableError,
+    UpstreamUnreachableError,
+)
+
+SILENT, SLOW, UNREACHABLE = UpstreamUnavailableError, UpstreamTimeoutError, UpstreamUnreachableError
 
 # First match wins, so the most particular classes stand first.
-REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, "its name cannot be resolved"),
-    (aiohttp.ClientConnectorCertificateError, "its TLS certificate is not valid"),
-    (aiohttp.ClientSSLError, "TLS failed"),
-    (aiohttp.ConnectionTimeoutError, "timed out connecting"),
-    (aiohttp.ServerTimeoutError, "timed out waiting for an answer"),
-    (TimeoutError, "timed out"),
-    (aiohttp.ClientProxyConnectionError, "its proxy cannot be reached"),
-    (aiohttp.ClientHttpProxyError, "its proxy refused"),
-    (aiohttp.ClientConnectorError, "connection refused or unreachable"),
-    (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
-    (aiohttp.ClientPayloadError, "broke off its answer"),
-    (aiohttp.ClientOSError, "connection reset"),
-    (aiohttp.ClientResponseError, "sent an answer that is no HTTP"),
-    (aiohttp.ClientError, "request failed"),
-    (OSError, "connection failed"),
+REASONS: tuple[tuple[type[BaseException], type[UpstreamUnavailableError], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, UNREACHABLE, "its name cannot be resolved"),
+    (aiohttp.ClientConnectorCertificateError, UNREACHABLE, "its TLS certificate is not valid"),
+    (aiohttp.ClientSSLError, UNREACHABLE, "TLS failed"),
+    (aiohttp.ConnectionTimeoutError, UNREACHABLE, "timed out connecting"),
+    (aiohttp.ServerTimeoutError, SLOW, "timed out waiting for an answer"),
+    (TimeoutError, SLOW, "timed out"),
+    (aiohttp.ClientProxyConnectionError, UNREACHABLE, "its proxy cannot be reached"),
+    (aiohttp.ClientHttpProxyError, UNREACHABLE, "its proxy refused"),
+    (aiohttp.ClientConnectorError, UNREACHABLE, "connection refused or unreachable"),
+    (aiohttp.ServerDisconnectedError, SILENT, "closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, SILENT, "broke off its answer"),
+    (aiohttp.ClientOSError, SILENT, "connection reset"),
+    (aiohttp.ClientResponseError, SILENT, "sent an answer that is no HTTP"),
+    (aiohttp.ClientError, SILENT, "request failed"),
+    (OSError, SILENT, "connection failed"),
 )
 
 
-def reason_of(error: BaseException) -> str:
-    """Return our phrase for an exception of the HTTP client."""
-    for kind, reason in REASONS:
+def error_of(index: str, error: BaseException) -> UpstreamUnavailableError:
+    """Return our error, with our phrase, for an exception of the HTTP client."""
+    for kind, ours, reason in REASONS:
         if isinstance(error, kind):
-            return reason
-    return "request failed"
+            return ours(index, reason)
+    return UpstreamUnavailableError(index, "request failed")
 
 
 @contextlib.contextmanager
@@ -49,6 +56,6 @@ def mapped(index: str) -> Iterator[None]:
     except aiohttp.InvalidURL as error:
         raise UpstreamAnswerError(index, "gave an address that is no URL") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise UpstreamUnavailableError(index, reason_of(error)) from error
+        raise error_of(index, error) from error
     except ValueError as error:
         raise UpstreamAnswerError(index, "gave an address that is no URL") from error

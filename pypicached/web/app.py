@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Collection
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from pypicached.errors import NotFoundError, PypicachedError, clean
+from pypicached.errors import NotFoundError, PypicachedError, UpstreamPausedError, clean
 from pypicached.logs import event
 from pypicached.web.errors import Reply, build_reply, reply_of
 from pypicached.web.exchange import SERVER, ClientGoneError, Exchange
@@ -115,9 +115,11 @@ class PublicApp:
     def _refused(self, exchange: Exchange, error: PypicachedError) -> web.Response:
         reply = reply_of(error)
         if reply.status >= 500:
+            # Of an upstream that is left alone, the log has told when it went, and why.
+            known = isinstance(error, UpstreamPausedError)
             event(
                 logger,
-                logging.WARNING,
+                logging.DEBUG if known else logging.WARNING,
                 f"answered {reply.status}: {reply.text}",
                 request=exchange.id,
                 path=clean(exchange.path),

@@ -5,16 +5,25 @@ Only the latency histogram is observed here; nothing else costs a request anythi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.files import Files
 from pypicached.cache.observe import Observations
 from pypicached.ledger import Usage
+from pypicached.upstream import BUCKETS as UPSTREAM_BUCKETS
+from pypicached.upstream import Connection
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -24,12 +33,18 @@ class Metrics:
     """One registry of our own, so that nothing of this process leaks in."""
 
     def __init__(
-        self, usage: Usage, blobs: Blobs, files: Files, observations: Observations
+        self,
+        usage: Usage,
+        blobs: Blobs,
+        files: Files,
+        observations: Observations,
+        connections: Collection[Connection],
     ) -> None:
         self._usage = usage
         self._blobs = blobs
         self._files = files
         self._observations = observations
+        self._connections = connections
         self._registry = CollectorRegistry()
         self._latency = Histogram(
             "pypicached_request_seconds",
@@ -56,9 +71,20 @@ class Metrics:
         requests = CounterMetricFamily(
             "pypicached_requests", "Answered requests.", labels=["kind", "result"]
         )
-        for labels, value in sorted(self._usage.requests.items()):
+        stale = CounterMetricFamily(
+            "pypicached_stale_answers", "Pages that were answered stale.", labels=["index"]
+        )
+        results: Counter[tuple[str, str]] = Counter()
+        stales: Counter[str] = Counter()
+        for (kind, result, index), value in self._usage.requests.items():
+            results[kind, result] += value
+            if result == "stale":
+                stales[index] += value
+        for labels, value in sorted(results.items()):
             requests.add_metric(labels, value)
-        yield requests
+        for index, value in sorted(stales.items()):
+            stale.add_metric([index], value)
+        yield from (requests, stale, *self._upstreams())
         octets = CounterMetricFamily(
             "pypicached_bytes", "Body bytes, from the cache or from upstream.", labels=["source"]
         )
@@ -87,3 +113,23 @@ class Metrics:
         yield GaugeMetricFamily(
             "pypicached_downloads", "Downloads that run now.", value=len(self._files.downloads)
         )
+
+    def _upstreams(self) -> Iterator[Metric]:
+        """Yield what is known of each host of each index."""
+        up = GaugeMetricFamily(
+            "pypicached_upstream_up", "0 while a host is held to fail.", labels=["index", "host"]
+        )
+        seconds = HistogramMetricFamily(
+            "pypicached_upstream_seconds",
+            "Time to the head of an upstream's answer.",
+            labels=["index", "host"],
+        )
+        bounds = [*map(str, UPSTREAM_BUCKETS), "+Inf"]
+        for connection in self._connections:
+            for host in connection.hosts:
+                labels = [connection.name, host.name]
+                up.add_metric(labels, 0 if host.breaker.open else 1)
+                sums = list(zip(bounds, accumulate(host.latency.counts), strict=True))
+                seconds.add_metric(labels, sums, host.latency.total_seconds)
+        yield up
+        yield seconds

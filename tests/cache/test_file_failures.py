@@ -48,6 +48,7 @@ async def test_file_failure__status_of_upstream(
         failures = (await daemon.parts.operations.status()).failures
         assert failures[0].what == sdist.filename + kind
         upstream.heal()
+        daemon.clock.advance(30)  # the longest pause in which a failing host is not asked
         assert (await fetch(daemon, url)).status == 200
 
 

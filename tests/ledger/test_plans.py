@@ -19,6 +19,7 @@ SCANNING = {
     ("pages", "QUARANTINED"): "at start, over an index that holds those rows alone",
     ("usage", "BY_KIND"): "rows per hour, bounded by age",
     ("usage", "BY_INDEX"): "rows per hour, bounded by age",
+    ("usage", "PAGES_BY_INDEX"): "rows per hour, bounded by age",
     ("usage", "TOP"): "rows per hour, bounded by age",
 }
 FILLING = re.compile(r"\s*(SELECT|UPDATE|DELETE|INSERT|WITH)\b", re.IGNORECASE)

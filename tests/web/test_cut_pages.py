@@ -48,7 +48,7 @@ async def test_cut_page__drips_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("pypicached.cache.refresh.Refresh.attempt_seconds", 0.3)
     async with FakeUpstream() as upstream:
         upstream.add("alpha", make_wheel("alpha"))
-        upstream.fault("/simple/alpha/", "throttle", times=2, rate=1)
+        upstream.fault("/simple/alpha/", "throttle", times=1, rate=1)
         async with running(tmp_path, upstream.url) as daemon:
             reply = await daemon.ask("/simple/alpha/", Accept=JSON)
             assert (reply.status, "did not finish" in (reply.reason or "")) == (503, True)

@@ -122,6 +122,7 @@ async def test_ownership__first_index_down(
         assert (reply.status, "index corp: " in reply.text) == (503, True)
         assert public.requests == []
         await corp.start()
+        daemon.clock.advance(30)  # the longest pause in which a failing host is not asked
         assert await owner(daemon, "one") == "public"
         # What corp said of it is outdated now, and corp is down: it may have gained the name.
         await corp.stop()
