@@ -27,6 +27,7 @@ from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.recovery import count_stored
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.replaced import Replaced
+from pypicached.cache.serials import Serials
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.worker import Worker
@@ -175,6 +176,7 @@ class Assembly:
                 observations=self.observations,
                 quarantine=self.quarantine,
                 replaced=Replaced(self.ledger, self.stored),
+                serials=Serials(self._times(index).ttl, self._now),
                 on_bytes=lambda octets: usage.count_received("page", index.name, octets),
                 now=self._now,
             ),

@@ -15,6 +15,7 @@ from pypicached.cache.observe import Observations
 from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import encode_page
 from pypicached.cache.replaced import Replaced
+from pypicached.cache.serials import Serials
 from pypicached.cache.stepping import in_steps
 from pypicached.cache.worker import Worker, WorkerError
 from pypicached.errors import (
@@ -59,6 +60,7 @@ class Refresh:
         observations: Observations,
         quarantine: Quarantine,
         replaced: Replaced,
+        serials: Serials,
         on_bytes: Callable[[int], None],
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -69,6 +71,7 @@ class Refresh:
         self._observations = observations
         self._quarantine = quarantine
         self._replaced = replaced
+        self._serials = serials
         self._on_bytes = on_bytes
         self._now = now
         # Between parsing a page and storing it: keys of files whose names do not tell the project.
@@ -137,6 +140,10 @@ class Refresh:
                 return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
             if answer.outcome == "absent":
                 return await self._store_absence(project, before, now)
+            if before is not None and self._serials.lags(project, before.serial, answer.serial):
+                text = f"index {before.index} sent an older page of {project}: ours is kept for now"
+                event(logger, logging.WARNING, text, project=project, index=before.index)
+                return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
             row = await self._body_row(project, before, answer, now)
         return await self._put(row, odd_paths=self._odd.pop(project, ()))
 
