@@ -52,6 +52,13 @@ class Digests:
         return None
 
 
+def matches(expected: Expected, body: bytes) -> bool:
+    """Whether a whole body is what its index said of it."""
+    digests = Digests(expected)
+    digests.update(body)
+    return digests.mismatch(len(body)) is None
+
+
 def _computable(name: str) -> bool:
     # The shake family has no length of its own: a page cannot mean anything by it.
     return name in hashlib.algorithms_available and not name.startswith("shake")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from pypicached.cache.blobs import Blobs
-from pypicached.cache.digests import Expected
+from pypicached.cache.digests import Expected, matches
 from pypicached.cache.download import Download, Miss
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.flight import Flights, to_the_end
@@ -100,7 +100,7 @@ class Files:
         Raises FileNotListedError, UpstreamError; what a download fails with is raised to its
         readers, NoRoomError among them: then `pass_through` is the way.
         """
-        hit = self.stored.ready(key) or await self.stored.get(key)
+        hit = await self.stored.find(key)
         if hit is not None:
             return hit
         if key not in self._running:
@@ -253,7 +253,17 @@ class Files:
     async def _receive_sidecar(
         self, key: FileKey, project: str, entry: ProjectFile, download: Download
     ) -> Arrived:
-        """Take upstream's sidecar; make it from the wheel if there is none, or a wrong one."""
+        """Make it of a wheel that is here; else take upstream's; else make it all the same.
+
+        A wheel that is here needs no upstream: what it says is the sidecar, also in an outage. Only
+        where upstream's hash is another one, upstream has the first word.
+        """
+        wheel = FileKey(key.index, key.path, "file")
+        wheels = self._source(wheel, project, entry)
+        here = await self._making.from_stored(key, entry, wheels)
+        if here is not None and matches(download.source.expected, here):
+            download.begin_again(here)
+            return await self._receive(download)
         if entry.core_metadata:
             try:
                 return await self._receive(download)
@@ -267,8 +277,7 @@ class Files:
                 if not entry.filename.endswith(".whl"):
                     raise
                 event(logger, logging.WARNING, f"sidecar of {entry.filename}: {e}")
-        wheel = FileKey(key.index, key.path, "file")
-        made = await self._making.make(key, entry, self._source(wheel, project, entry))
+        made = await self._making.make(key, entry, wheels)
         download.begin_again(made)
         return await self._receive(download)
 

@@ -51,7 +51,7 @@ class Making:
         """
         wheel = FileKey(key.index, key.path, "file")
         try:
-            hit = self._stored.ready(wheel) or await self._stored.get(wheel)
+            hit = await self._stored.find(wheel)
             if hit is not None:
                 return await self._from_hit(hit, entry.filename, source)
             try:
@@ -60,6 +60,16 @@ class Making:
                 return await self._from_whole(wheel, entry.filename, source)
         except WheelError as error:
             raise UpstreamAnswerError(key.index, f"cannot read a wheel: {error}") from error
+
+    async def from_stored(self, key: FileKey, entry: ProjectFile, source: Source) -> bytes | None:
+        """Return the METADATA if the wheel is here and whole; nobody is asked."""
+        hit = await self._stored.find(FileKey(key.index, key.path, "file"))
+        if hit is None:
+            return None
+        try:
+            return await self._from_hit(hit, entry.filename, source)
+        except WheelError:
+            return None  # upstream may have a sidecar of it all the same
 
     async def _from_hit(self, hit: Hit, filename: str, source: Source) -> bytes:
         limit = source.connection.limits.metadata_bytes

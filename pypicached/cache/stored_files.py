@@ -78,6 +78,10 @@ class StoredFiles:
                 self._entries.popitem(last=False)
         return hit
 
+    async def find(self, key: FileKey) -> Hit | None:
+        """Return a stored file by the shortest way; as `ready`, then as `get`."""
+        return self.ready(key) or await self.get(key)
+
     async def _entry(self, key: FileKey) -> CachedFile | None:
         try:
             return await self._ledger.files.get(key.index, key.path, key.kind)

@@ -9,7 +9,7 @@ import io
 import random
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -206,6 +206,38 @@ async def test_sidecar__upstream_that_ignores_if_range(tmp_path: Path, changed: 
             assert (got.status, got.body) == (200, wheel.metadata)
             await settled(daemon)
             assert wheel.sha256 in blobs_in(daemon)
+
+
+@pytest.mark.parametrize("advertised", ["hash", "plain", "off"])
+async def test_sidecar__stored_wheel_needs_no_upstream(
+    tmp_path: Path, advertised: Literal["hash", "plain", "off"]
+) -> None:
+    """Of a wheel that is here the sidecar is made of it, also where upstream has one and hangs."""
+    async with FakeUpstream(sidecars=advertised) as upstream:
+        wheel = make_wheel("alpha", "1.0", size_bytes=200_000)
+        upstream.add("alpha", wheel)
+        async with running(tmp_path, upstream.url) as daemon:
+            await fetch(daemon, await daemon.file_url("alpha", wheel.filename))
+            await settled(daemon)
+            upstream.fault("*", "hang")
+            upstream.clear()
+            got = await fetch(daemon, await sidecar_url(daemon, wheel))
+            assert (got.status, got.body, upstream.requests) == (200, wheel.metadata, [])
+
+
+async def test_sidecar__stored_wheel_says_another_thing(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    """Where upstream's hash is not that of the stored wheel's METADATA, upstream's is taken."""
+    wheel = make_wheel("alpha", "1.0", size_bytes=200_000)
+    assert wheel.metadata is not None
+    other = dataclasses.replace(wheel, metadata=wheel.metadata + b"\nUpstream knows better.\n")
+    upstream.add("alpha", other)
+    async with running(tmp_path, upstream.url) as daemon:
+        await fetch(daemon, await daemon.file_url("alpha", wheel.filename))
+        await settled(daemon)
+        got = await fetch(daemon, await sidecar_url(daemon, wheel))
+        assert (got.status, got.body) == (200, other.metadata)
 
 
 # ── an advertised sidecar that is not right ──────────────────────────────────────────────────
