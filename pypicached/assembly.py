@@ -40,7 +40,7 @@ from pypicached.ownership import IndexRule
 from pypicached.settings import Index, Settings
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
-from pypicached.upstream import Connection, Limits
+from pypicached.upstream import Connection, Limits, Offline
 from pypicached.web.app import PublicApp
 from pypicached.web.files import FileHandler
 from pypicached.web.lists import ListPages
@@ -100,6 +100,7 @@ class Assembly:
     def build_cache(self) -> None:
         """Build what answers for pages and files."""
         settings = self._settings
+        self.offline = Offline(on=settings.cache.offline)
         self.connections = {index.name: self._connection(index) for index in settings.indexes}
         memory: Memory[tuple[str, str], StoredPage] = Memory(settings.cache.memory // 2)
         small: Memory[str, bytes] = Memory(settings.cache.memory // 2)
@@ -108,8 +109,18 @@ class Assembly:
         pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
         lists = {i.name: self._pages(i, ListRefresh, memory, worker) for i in settings.indexes}
         rules = [IndexRule(i.name, tuple(i.projects), tuple(i.exclude)) for i in settings.indexes]
-        self.catalog = Catalog(pages, rules)
-        self.lists = ProjectLists(lists, worker, self.store, self.blobs.budget)
+        self.catalog = Catalog(
+            pages, rules, offline=self.offline, changes=lambda: self.ledger.files.changes
+        )
+        self.lists = ProjectLists(
+            lists,
+            worker,
+            self.store,
+            self.blobs.budget,
+            files=self.ledger.files,
+            offline=self.offline,
+            now=self._now,
+        )
         self.lists.prepare()
         self._stack.push_async_callback(self.lists.close)
         self.eviction = Eviction(self.blobs, self.ledger)
@@ -153,6 +164,7 @@ class Assembly:
             reread=credentials.reread,
             on_request=on_request,
             tls=tls,
+            offline=self.offline,
             now=self._now,
         )
         self._stack.push_async_callback(connection.close)
@@ -185,6 +197,7 @@ class Assembly:
             disk=self.store.disk,
             times=self._times(index),
             private=index.authentication != "none",
+            offline=self.offline,
             now=self._now,
         )
         self._stack.push_async_callback(pages.close)
@@ -210,6 +223,7 @@ class Assembly:
             files=self.files,
             pruning=Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now),
             connections=self.connections,
+            offline=self.offline,
             observations=self.observations,
             notes=self._notes,
             now=self._now,

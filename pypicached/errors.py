@@ -109,7 +109,14 @@ class StoppingError(PypicachedError):
 
 
 class OfflineError(PypicachedError):
-    """Not cached, and the operator said that upstreams are not to be asked."""
+    """Not cached, and the operator said that upstreams are not to be asked.
+
+    `reason` may go into a status line.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"offline: {what}")
+        self.reason = f"offline: {what}"
 
 
 # ── room ─────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ or `{"error": "…"}`).
 | `GET /list?sort=size\\|used\\|hits` | `list[ProjectRow]` |
 | `GET /list/{project}?sort=…` | `list[FileRow]`, 404 if nothing of it is cached |
 | `POST /prune` with `PruneRequest` | NDJSON of `PruneLine` |
+| `POST /offline` with `OfflineRequest` | `OfflineAnswer` |
 | `POST /invalidate` with `InvalidateRequest` | `InvalidateAnswer` |
 
 Errors are `{"error": "one sentence"}` with 400 (wrong usage), 403 (not allowed) or 404.
@@ -215,6 +216,20 @@ class PruneLine(msgspec.Struct, omit_defaults=True):
     progress: Progress | None = None
     result: PruneAnswer | None = None
     error: str | None = None
+
+
+class OfflineRequest(msgspec.Struct):
+    """`pypicached offline on|off`, until the daemon's next start."""
+
+    on: bool
+
+
+class OfflineAnswer(msgspec.Struct):
+    """How it is now, how it was, and how many transfers that run go on to their end."""
+
+    offline: bool
+    was_offline: bool
+    downloads: int = 0
 
 
 class InvalidateRequest(msgspec.Struct, kw_only=True):

@@ -18,7 +18,7 @@ from pypicached.cache.pruning import Pruning
 from pypicached.errors import LedgerError, NoRoomError, NotFoundError, PypicachedError
 from pypicached.ledger import Ledger
 from pypicached.messages import iso
-from pypicached.upstream import Connection
+from pypicached.upstream import Connection, Offline
 from pypicached.upstreams import index_status
 
 DAY_SECONDS = 86400.0
@@ -37,6 +37,7 @@ class Operations:
         files: Files,
         pruning: Pruning,
         connections: Mapping[str, Connection],
+        offline: Offline,
         observations: Observations,
         notes: list[str],
         now: Callable[[], float] = time.time,
@@ -46,6 +47,7 @@ class Operations:
         self._files = files
         self._pruning = pruning
         self._connections = connections
+        self._offline = offline
         self._observations = observations
         self._now = now
         # Not `now`: a clock that is set back makes no uptime negative.
@@ -70,6 +72,7 @@ class Operations:
         return messages.Status(
             version=__version__,
             uptime_seconds=round(time.monotonic() - self._started, 1),
+            offline=self._offline.on,
             listeners=self.listeners,
             indexes=[
                 index_status(connection, stale.get(name))
@@ -227,6 +230,11 @@ class Operations:
         return None
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────
+
+    def set_offline(self, request: messages.OfflineRequest) -> messages.OfflineAnswer:
+        """Stop or resume asking upstreams; running transfers end as they would."""
+        was, self._offline.on = self._offline.on, request.on
+        return messages.OfflineAnswer(request.on, was, len(self._files.downloads))
 
     async def prune(
         self, request: messages.PruneRequest

@@ -7,19 +7,29 @@ skipped, because skipping would hand the name to the next one (PRODUCT.md sectio
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pypicached.cache.pages import Answer, Pages
 from pypicached.cache.stored import StoredPage
-from pypicached.errors import ProjectNotFoundError
+from pypicached.errors import OfflineError, ProjectNotFoundError
 from pypicached.ownership import IndexRule, candidates
+from pypicached.upstream import Offline
 
 
 class Catalog:
     """All indexes' pages, seen as one."""
 
-    def __init__(self, pages: Mapping[str, Pages], rules: Sequence[IndexRule]) -> None:
+    def __init__(
+        self,
+        pages: Mapping[str, Pages],
+        rules: Sequence[IndexRule],
+        *,
+        offline: Offline,
+        changes: Callable[[], int],
+    ) -> None:
         self.pages = pages
+        self._offline = offline
+        self._changes = changes
         self._rules = rules
         # With one index and no globs the answer is always the same: hits do not compute it.
         only = len(rules) == 1 and not rules[0].projects and not rules[0].exclude
@@ -31,6 +41,11 @@ class Catalog:
             return [self._only] if index in (None, self._only) else []
         names = candidates(project, self._rules)
         return [name for name in names if index in (None, name)]
+
+    @property
+    def cached_set(self) -> int | None:
+        """Offline, which state of the cached set pages are to be listed by; else None."""
+        return self._changes() if self._offline.on else None
 
     def ready(self, project: str, index: str | None) -> StoredPage | None:
         """Return the owner's page if memory alone can tell, fresh."""
@@ -46,18 +61,27 @@ class Catalog:
         """Return the owner's page, which is "present".
 
         Raises ProjectNotFoundError if every index that may own the project says that it is not
-        there (or it was removed by its owner), UpstreamError if one of them cannot be asked.
+        there (or it was removed by its owner), UpstreamError if one of them cannot be asked,
+        OfflineError if nobody is asked and it is not cached.
         """
+        unknown: OfflineError | None = None
         # One client waits for all of them: their deadlines do not add up (rule 41).
         began = time.monotonic()
         for name in self.candidates(project, index):
             if index is not None and await self._taken(project, before=name, began=began):
                 break
-            answer = await self.pages[name].get(project, no_cache=no_cache, began=began)
+            try:
+                answer = await self.pages[name].get(project, no_cache=no_cache, began=began)
+            except OfflineError as error:
+                # That a later index has a page means that this one had none when it was asked.
+                unknown = error
+                continue
             if answer.page.row.state == "present":
                 return answer
             if answer.page.row.state == "removed":
                 break
+        if unknown is not None:
+            raise unknown
         raise ProjectNotFoundError(f"no index here has a project named {project}")
 
     async def _taken(self, project: str, *, before: str, began: float) -> bool:
@@ -65,7 +89,10 @@ class Catalog:
         for name in self.candidates(project, None):
             if name == before:
                 return False
-            answer = await self.pages[name].get(project, began=began)
+            try:
+                answer = await self.pages[name].get(project, began=began)
+            except OfflineError:
+                continue  # as in `page`
             if answer.page.row.state != "absent":
                 return True
         return False

@@ -11,6 +11,7 @@ import msgspec
 
 from pypicached.errors import (
     NoRoomError,
+    OfflineError,
     PypicachedError,
     UpstreamPausedError,
     VerificationError,
@@ -53,7 +54,7 @@ class Observations:
         Not where upstream was not even asked: what keeps it from that is known.
         """
         level = logging.WARNING
-        if isinstance(error, UpstreamPausedError):
+        if isinstance(error, (UpstreamPausedError, OfflineError)):
             return
         if isinstance(error, NoRoomError):
             self.no_room(f"{filename}: {error}")

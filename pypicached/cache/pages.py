@@ -23,12 +23,14 @@ from pypicached.cache.trouble import Trouble
 from pypicached.errors import (
     HostError,
     LedgerError,
+    OfflineError,
     UpstreamError,
     UpstreamPausedError,
     UpstreamUnavailableError,
 )
 from pypicached.ledger import Ledger, Page, Result
 from pypicached.store.disk import DiskPool
+from pypicached.upstream import Offline
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class Pages:
         disk: DiskPool,
         times: Times,
         private: bool,
+        offline: Offline,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.index = index
@@ -87,6 +90,7 @@ class Pages:
         self._ledger = ledger
         self._memory = memory
         self._disk = disk
+        self._offline = offline
         self._now = now
         self._flights: Flights[str, StoredPage] = Flights()
         self._renders: Flights[tuple[StoredPage, Variant], Rendering] = Flights()
@@ -96,6 +100,8 @@ class Pages:
         self._trouble = Trouble(logger)
         scope = "private" if private else "public"
         self._cache_control = f"{scope}, max-age={int(times.ttl)}"
+        # What is listed offline is not what is there once we are online again.
+        self._offline_cache_control = f"{scope}, no-cache"
 
     async def close(self) -> None:
         """Cancel running refreshes."""
@@ -124,12 +130,22 @@ class Pages:
         began = time.monotonic() if began is None else began
         page = await self.stored(project)
         now = self._now()
+        if self._offline.on:
+            return self._while_offline(project, page, now)
         forced = no_cache and page is not None and page.age(now) >= FORCED_SECONDS
         if page is not None and page.fresh(now, self.times) and not forced:
             return Answer(page, "hits", HIT)
         if page is not None and page.may_be_stale(now, self.times):
             return await self._revalidated(project, page, began, wait=no_cache)
         return await self._fetched(project, page, began)
+
+    def _while_offline(self, project: str, page: StoredPage | None, now: float) -> Answer:
+        """Return what is stored, however old; what is not known is not absent (OfflineError)."""
+        if page is not None and page.fresh(now, self.times):
+            return Answer(page, "hits", HIT)
+        if page is None or page.row.state != "present":
+            raise OfflineError(f"{project or 'the project list'} is not cached")
+        return _stale(page, "offline")
 
     async def stored(self, project: str) -> StoredPage | None:
         """Return the page as it is stored, from memory or ledger, fresh or not.
@@ -182,7 +198,7 @@ class Pages:
             return _stale(page, LATE)
         try:
             new = flight.result()
-        except (UpstreamError, HostError) as error:
+        except (UpstreamError, HostError, OfflineError) as error:
             return _stale(page, error.reason)
         if new.row.fetched_at == page.row.fetched_at:
             return Answer(new, "revalidated", "pypicached; fwd=stale; fwd-status=304")
@@ -249,9 +265,15 @@ class Pages:
         return rendering
 
     async def _render(self, page: StoredPage, variant: Variant) -> Rendering:
+        row, cached, cache_control = page.row, None, self._cache_control
+        if variant.cached is not None:
+            cached = await self._ledger.files.paths_of(row.index, row.project)
+            cache_control = self._offline_cache_control
         rendering = await build_rendering(
-            page.row, variant, disk=self._disk, cache_control=self._cache_control
+            row, variant, disk=self._disk, cache_control=cache_control, cached=cached
         )
+        for made in [v for v in page.renderings if v.cached not in (None, variant.cached)]:
+            del page.renderings[made]
         page.renderings[variant] = rendering
         key = (self.index, page.row.project)
         if self._memory.get(key) is page:

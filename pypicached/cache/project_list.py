@@ -10,24 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from pypicached.cache.budget import Budget
+from pypicached.cache.codings import pack
 from pypicached.cache.flight import Flights
 from pypicached.cache.pages import Answer, Pages
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderings import VARY
+from pypicached.cache.stored import StoredPage
 from pypicached.cache.worker import Worker, WorkerError, on_disk
-from pypicached.errors import ProjectNotFoundError, UpstreamAnswerError
-from pypicached.ledger import Page
+from pypicached.errors import OfflineError, ProjectNotFoundError, UpstreamAnswerError
+from pypicached.ledger import CachedFiles, Page
 from pypicached.simple.negotiate import Format
 from pypicached.simple.rows import ParseError
 from pypicached.store import LocalStore
 from pypicached.store.disk import disk_bytes, empty_directory
-from pypicached.upstream import PageAnswer
+from pypicached.upstream import Offline, PageAnswer
 
 LIST = ""  # how the ledger calls the page that lists the projects
 
@@ -91,8 +94,17 @@ class ProjectLists:
         worker: Worker,
         store: LocalStore,
         budget: Budget,
+        *,
+        files: CachedFiles,
+        offline: Offline,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.pages = pages
+        self._files = files
+        self._offline = offline
+        self._now = now
+        # Index → (state of the cached set, its list), while upstreams are not asked.
+        self._cached: dict[str, tuple[int, Answer]] = {}
         self._worker = worker
         self._store = store
         self._budget = budget
@@ -119,8 +131,11 @@ class ProjectLists:
         """
         asked = [self.pages[index]] if index is not None else list(self.pages.values())
         # At once, so that all of them together take no longer than one deadline (rule 41).
-        answers = await asyncio.gather(*(pages.get(LIST) for pages in asked))
+        get = self._list_cached if self._offline.on else _list_all
+        answers = await asyncio.gather(*(get(pages) for pages in asked))
         present = [answer for answer in answers if answer.page.row.state == "present"]
+        if not present and self._offline.on:
+            raise OfflineError("no project is cached")
         if not present:
             raise ProjectNotFoundError("the index offers no project list")
         # Both HTML types are the same bytes under another name.
@@ -136,6 +151,29 @@ class ProjectLists:
             )
             rendered = await asyncio.shield(flight)
         return rendered, answers
+
+    async def _list_cached(self, pages: Pages) -> Answer:
+        """Return the list of what is cached of one index: offline nothing else can be had."""
+        changes = self._files.changes
+        known = self._cached.get(pages.index)
+        if known is not None and known[0] == changes:
+            return known[1]
+        names = await self._files.names_of(pages.index)
+        now = self._now()
+        row = Page(
+            index=pages.index,
+            project=LIST,
+            state="present" if names else "absent",
+            body=await self._store.disk.run(pack, "\n".join(names).encode()),
+            etag=None,
+            last_modified=None,
+            serial=None,
+            fetched_at=now,
+            checked_at=now,
+        )
+        answer = Answer(StoredPage(row), "stale", 'pypicached; fwd=stale; detail="offline"')
+        self._cached[pages.index] = (changes, answer)
+        return answer
 
     async def _render(
         self, slot: str, name: str, rows: list[Page], shape: str, coding: str
@@ -171,6 +209,11 @@ class ProjectLists:
                 # What cannot be removed now, the next start removes.
                 with contextlib.suppress(OSError):
                     old.path.unlink()
+
+
+async def _list_all(pages: Pages) -> Answer:
+    """Return what an index says of its projects."""
+    return await pages.get(LIST)
 
 
 def _sha256(path: Path) -> str:

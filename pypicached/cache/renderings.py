@@ -7,6 +7,7 @@ the very bytes and their type, so each representation and coding has its own (ru
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from typing import NamedTuple
 
 import msgspec
@@ -15,10 +16,12 @@ from multidict import CIMultiDict
 from pypicached.cache.codings import encode, unpack
 from pypicached.cache.sidecars import with_sidecars
 from pypicached.cache.stepping import in_steps
+from pypicached.errors import OfflineError
 from pypicached.ledger import Page
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.negotiate import Format
 from pypicached.simple.render import html_steps, json_steps
+from pypicached.simple.urls import file_key
 from pypicached.store.disk import DiskPool
 
 VARY = "Accept, Accept-Encoding"
@@ -30,11 +33,16 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Variant(NamedTuple):
-    """What a rendering is made for. `prefix` is the way from the page to its index's files."""
+    """What a rendering is made for. `prefix` is the way from the page to its index's files.
+
+    `cached`: None lists all files; offline, only those that are cached are listed, and this tells
+    one state of the cached set from another (`ledger.files.changes`).
+    """
 
     format: Format
     coding: str
     prefix: str
+    cached: int | None = None
 
 
 class Rendering(msgspec.Struct, frozen=True):
@@ -56,11 +64,22 @@ def decode_page(body: bytes) -> ProjectPage:
 
 
 async def build_rendering(
-    row: Page, variant: Variant, *, disk: DiskPool, cache_control: str
+    row: Page,
+    variant: Variant,
+    *,
+    disk: DiskPool,
+    cache_control: str,
+    cached: Container[str] | None = None,
 ) -> Rendering:
-    """Render a stored page; its row must be "present"."""
+    """Render a stored page; its row must be "present".
+
+    `cached`: list only the files with these keys; OfflineError if it has none of them.
+    """
     assert row.body is not None
-    page = await in_steps(with_sidecars(decode_page(row.body)))
+    page = decode_page(row.body)
+    if cached is not None:
+        page = only_cached(page, cached)
+    page = await in_steps(with_sidecars(page))
     render = json_steps if variant.format is Format.JSON else html_steps
     body = await in_steps(render(page, variant.prefix))
     if variant.coding != "identity":
@@ -71,6 +90,17 @@ async def build_rendering(
     return Rendering(
         body, *describe(body, variant.format, variant.coding, cache_control, row.serial)
     )
+
+
+def only_cached(page: ProjectPage, cached: Container[str]) -> ProjectPage:
+    """Return the page with only those of its files whose keys are in `cached`. Pure.
+
+    Raises OfflineError if that leaves none of a page that has files.
+    """
+    files = [file for file in page.files if file_key(file.url) in cached]
+    if page.files and not files:
+        raise OfflineError(f"no file of {page.name} is cached")
+    return msgspec.structs.replace(page, files=files)
 
 
 def describe(

@@ -31,6 +31,9 @@ def serve(
         str | None,
         typer.Option(help='Disk budget: "50GiB", "40%", "unlimited".', show_default=False),
     ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Never ask upstreams; serve only what is cached.")
+    ] = False,
     socket: Annotated[
         Path | None,
         typer.Option(help="Where commands reach it.", metavar="PATH", show_default=False),
@@ -48,6 +51,8 @@ def serve(
         "index_url": index_url,
         "cache.directory": cache_dir,
         "cache.max_size": max_size,
+        # Without the option the file and the environment decide.
+        "cache.offline": offline or None,
         "server.control_socket": socket,
     }
     loaded = load(config, os.environ, overrides)

@@ -21,6 +21,7 @@ from pypicached.errors import NotFoundError, PypicachedError, clean
 from pypicached.messages import (
     ErrorAnswer,
     InvalidateRequest,
+    OfflineRequest,
     Progress,
     PruneAnswer,
     PruneLine,
@@ -68,6 +69,7 @@ def build_app(operations: Operations, *, readers_gid: int | None) -> web.Applica
             web.get("/list/{project}", handlers.list_files),
             web.post("/prune", handlers.prune),
             web.post("/invalidate", handlers.invalidate),
+            web.post("/offline", handlers.offline),
         ]
     )
     return app
@@ -101,6 +103,11 @@ class _Handlers:
         _check_invalidate(message)
         _log_change(request, "invalidate", message)
         return _json(await self._operations.invalidate(message))
+
+    async def offline(self, request: web.Request) -> web.Response:
+        message = await _message(request, OfflineRequest)
+        _log_change(request, "offline", message)
+        return _json(self._operations.set_offline(message))
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         message = await _message(request, PruneRequest)

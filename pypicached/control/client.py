@@ -24,6 +24,8 @@ from pypicached.messages import (
     FileRow,
     InvalidateAnswer,
     InvalidateRequest,
+    OfflineAnswer,
+    OfflineRequest,
     Progress,
     ProjectRow,
     PruneAnswer,
@@ -87,6 +89,10 @@ class ControlClient:
     def invalidate(self, request: InvalidateRequest) -> InvalidateAnswer:
         """Have the next requests ask upstream; ControlError."""
         return self._ask("POST", "/invalidate", InvalidateAnswer, request)
+
+    def offline(self, request: OfflineRequest) -> OfflineAnswer:
+        """Stop or resume asking upstreams; ControlError."""
+        return self._ask("POST", "/offline", OfflineAnswer, request)
 
     def prune(self, request: PruneRequest, on_progress: Callable[[Progress], None]) -> PruneAnswer:
         """Remove files, reporting on the way; ControlError.

@@ -1,7 +1,18 @@
 """The ledger: what is cached, since when, and how it is used. The only package that speaks SQL."""
 
+from pypicached.ledger.files import Files as CachedFiles
 from pypicached.ledger.ledger import Ledger
 from pypicached.ledger.rows import BlobRow, CachedFile, Page, PageState
 from pypicached.ledger.usage import Kind, Result, Usage
 
-__all__ = ["BlobRow", "CachedFile", "Kind", "Ledger", "Page", "PageState", "Result", "Usage"]
+__all__ = [
+    "BlobRow",
+    "CachedFile",
+    "CachedFiles",
+    "Kind",
+    "Ledger",
+    "Page",
+    "PageState",
+    "Result",
+    "Usage",
+]

@@ -34,6 +34,15 @@ OLDEST_BLOBS = """
 TOTALS = "SELECT COUNT(*), COALESCE(SUM(disk_bytes), 0) FROM blob"
 FILES_OF_BLOB = f"SELECT {COLUMNS} FROM file WHERE sha256 = ?"  # noqa: S608
 FILES_OF_PROJECT = f"SELECT {COLUMNS} FROM file WHERE project = ?"  # noqa: S608
+PATHS = """
+    SELECT path FROM file INDEXED BY file_by_project
+    WHERE project = ? AND index_name = ? AND kind = 'file'
+"""
+NAMES = """
+    SELECT project FROM file INDEXED BY file_by_project
+    WHERE project > ? AND index_name = ? AND kind = 'file' GROUP BY project
+    ORDER BY project LIMIT 1000
+"""
 PROJECTS = """
     SELECT project, COUNT(*), SUM(size_bytes), MAX(last_used_at), SUM(hits)
     FROM file INDEXED BY file_by_project WHERE project > ? GROUP BY project
@@ -75,6 +84,8 @@ class Files:
         self._writer = writer
         self._reader = reader
         self._commands = commands
+        # Grows whenever a file comes or goes: what was made from the set of them is outdated.
+        self.changes = 0
 
     async def get(self, index: str, path: str, kind: str) -> CachedFile | None:
         """Return the entry of a file, whether or not its blob is still there."""
@@ -109,6 +120,7 @@ class Files:
                     file.hits,
                 ),
             )
+        self.changes += 1
 
     async def adopt_blobs(self, blobs: list[BlobRow]) -> None:
         """Give rows to blobs that were found without one."""
@@ -122,6 +134,7 @@ class Files:
         """Remove the row of one file; its blob stays."""
         async with self._writer.transaction() as db:
             await db.execute(DELETE_FILE, (file.index, file.path, file.kind))
+        self.changes += 1
 
     async def forget_blobs(self, digests: list[str]) -> None:
         """Remove blobs' rows and all rows of files that they hold."""
@@ -129,6 +142,7 @@ class Files:
         async with self._writer.transaction() as db:
             await db.executemany(DELETE_FILES_OF_BLOB, rows)
             await db.executemany(DELETE_BLOB, rows)
+        self.changes += 1
 
     async def totals(self) -> tuple[int, int]:
         """Return (number of blobs, sum of their disk bytes); reads every row: at start only."""
@@ -149,6 +163,20 @@ class Files:
     async def of_project(self, project: str) -> list[CachedFile]:
         """Return everything cached of a project, sidecars too."""
         return [_file(row) for row in await read(self._commands, FILES_OF_PROJECT, (project,))]
+
+    async def paths_of(self, index: str, project: str) -> set[str]:
+        """Return the keys of a project's distribution files that are cached of one index."""
+        return {row[0] for row in await read(self._reader, PATHS, (project, index))}
+
+    async def names_of(self, index: str) -> list[str]:
+        """Return the projects of which an index's distribution files are cached, sorted."""
+        found: list[str] = []
+        while True:
+            after = found[-1] if found else ""
+            rows = list(await read(self._commands, NAMES, (after, index)))
+            found.extend(row[0] for row in rows)
+            if len(rows) < 1000:
+                return found
 
     async def projects(self) -> list[tuple[str, int, int, float, int]]:
         """Return (project, files, bytes, last used at, hits) of every project with a file."""

@@ -57,6 +57,8 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     negative_ttl: float
     page_deadline: float
     cold_deadline: float
+    # Whether upstreams are left alone from the start.
+    offline: bool
 
     def max_size_bytes(self, disk_bytes: int) -> int | None:
         """Return the limit on a disk of `disk_bytes`; None means unlimited."""

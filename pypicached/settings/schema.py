@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "negative_ttl": Key(values.duration(zero=True), "1m"),
         "page_deadline": Key(values.duration(), "5s"),
         "cold_deadline": Key(values.duration(), "10s"),
+        "offline": Key(values.parse_boolean, default=False, kind="boolean"),
     },
     "limits": {
         "clients": Key(values.count, 4096, "number"),

@@ -12,6 +12,7 @@ from pypicached.upstream.files import (
 from pypicached.upstream.health import Health
 from pypicached.upstream.hosts import Host
 from pypicached.upstream.latency import BUCKETS
+from pypicached.upstream.offline import Offline
 from pypicached.upstream.pages import PageAnswer, Validators, open_page
 from pypicached.upstream.probing import probe_failing
 
@@ -22,6 +23,7 @@ __all__ = [
     "Health",
     "Host",
     "Limits",
+    "Offline",
     "PageAnswer",
     "Part",
     "RangesRefusedError",

@@ -21,6 +21,7 @@ from yarl import URL
 
 from pypicached import __version__
 from pypicached.errors import (
+    OfflineError,
     UpstreamAnswerError,
     UpstreamBusyError,
     UpstreamError,
@@ -29,6 +30,7 @@ from pypicached.errors import (
 )
 from pypicached.upstream.health import Health
 from pypicached.upstream.hosts import Hosts, Turn
+from pypicached.upstream.offline import Offline
 from pypicached.upstream.reasons import mapped
 from pypicached.upstream.resolver import Lookup, Resolver
 from pypicached.upstream.retry_after import ask_again_in
@@ -74,6 +76,7 @@ class Connection:
         on_request: Callable[[Kind, str], None] = lambda _kind, _outcome: None,
         tls: ssl.SSLContext | bool = True,
         lookup: Lookup = socket.getaddrinfo,
+        offline: Offline | None = None,
     ) -> None:
         self.name = name
         self.url = URL(url, encoded=True)
@@ -84,6 +87,7 @@ class Connection:
         self._authorization = authorization
         self._reread = reread
         self._on_request = on_request
+        self._offline = offline or Offline()
         self._resolver = Resolver(limits.connect_seconds, lookup)
         # Pages and sidecars have connections of their own: slow files must not keep them waiting.
         self._sessions = {
@@ -144,8 +148,11 @@ class Connection:
 
         `fresh` dials a new connection: a kept-alive one would meet the same bad node again.
         `within` bounds all of it, the caller's reading included, in seconds. Raises
-        UpstreamUnavailableError, UpstreamAnswerError; UpstreamPausedError if nothing was asked.
+        UpstreamUnavailableError, UpstreamAnswerError; UpstreamPausedError and OfflineError if
+        nothing was asked.
         """
+        if self._offline.on:
+            raise OfflineError("upstreams are not asked")
         session = self._sessions[kind == "file", fresh]
         for _ in range(MAX_REDIRECTS + 1):
             # A page is brought when its end is; a file's host is well when it begins to answer.
@@ -205,7 +212,7 @@ class Connection:
     async def probe(self, url: URL) -> None:
         """Ask what failed last once more, and only begin to read it; the breaker hears of it."""
         headers = {"Accept-Encoding": "identity"}
-        with contextlib.suppress(UpstreamError):
+        with contextlib.suppress(UpstreamError, OfflineError):
             async with self.request("page", url, headers, decode=False) as answer:
                 if self.failure_of(answer) is None:
                     await self.read_some(answer)

@@ -20,6 +20,7 @@ from pypicached.errors import (
     BadNameError,
     FileNotListedError,
     NoRoomError,
+    OfflineError,
     PypicachedError,
     UpstreamError,
     UpstreamUnavailableError,
@@ -72,7 +73,7 @@ class FileHandler:
             if isinstance(found, Hit):
                 return await self._send_hit(exchange, key, found)
             return await self._send_miss(exchange, key, found)
-        except UpstreamError:
+        except (UpstreamError, OfflineError):
             exchange.result = "errors"
             self._usage.count(key.kind, key.index, "errors")
             raise

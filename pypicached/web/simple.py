@@ -20,6 +20,7 @@ from pypicached.errors import (
     BadNameError,
     FileNotListedError,
     NotAcceptableError,
+    OfflineError,
     UpstreamError,
 )
 from pypicached.ledger import Usage
@@ -75,7 +76,8 @@ class SimplePages:
         else:
             answer = await self._ask(exchange, project, index, no_cache=forced)
         owner = answer.page.row.index
-        variant = Variant(format_, coding, f"{exchange.up}files/{owner}/")
+        prefix = f"{exchange.up}files/{owner}/"
+        variant = Variant(format_, coding, prefix, self._catalog.cached_set)
         rendering = answer.page.renderings.get(variant)
         if rendering is None:
             rendering = await self._catalog.pages[owner].render(answer.page, variant)
@@ -93,6 +95,9 @@ class SimplePages:
         except UpstreamError as error:
             self._usage.count("page", error.index, "errors")
             exchange.index, exchange.result = error.index, "errors"
+            raise
+        except OfflineError:
+            exchange.result = "errors"
             raise
 
     def _respond(self, exchange: Exchange, answer: Answer, rendering: Rendering) -> web.Response:

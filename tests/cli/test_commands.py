@@ -15,6 +15,7 @@ from pypicached.cli.app import app
 from pypicached.errors import LedgerError
 from pypicached.messages import (
     InvalidateRequest,
+    OfflineRequest,
     Progress,
     ProjectRow,
     PruneAnswer,
@@ -39,11 +40,14 @@ def test_help__groups() -> None:
     text = _run("--help").stdout
     places = [text.index(f" {panel} ") for panel in ("Run", "Look", "Change", "Set up")]
     assert places == sorted(places)
-    for command in ("serve", "status", "stats", "list", "prune", "invalidate", "config", "client"):
+    for command in ("serve", "status", "stats", "list", "prune", "invalidate", "offline", "config",
+                    "client"):  # fmt: skip
         assert f"│ {command} " in text
 
 
-@pytest.mark.parametrize("command", ["status", "stats", "list", "prune", "invalidate", "client"])
+@pytest.mark.parametrize(
+    "command", ["status", "stats", "list", "prune", "invalidate", "offline", "client"]
+)
 def test_help__socket(command: str) -> None:
     """Every command that talks to the daemon can be told its socket."""
     result = _run(command, "--help")
@@ -227,7 +231,14 @@ def test_usage__example(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("prune", "--days", "x"), ("list", "--sort", "colour"), ("what",)]
+    "arguments",
+    [
+        ("prune", "--days", "x"),
+        ("list", "--sort", "colour"),
+        ("what",),
+        ("offline",),
+        ("offline", "maybe"),
+    ],
 )
 def test_usage__parser(arguments: tuple[str, ...]) -> None:
     """What the parser refuses ends with 2 as well."""
@@ -251,6 +262,26 @@ def test_invalidate__request(
     """Each way of saying what to invalidate reaches the daemon."""
     assert _run("invalidate", *arguments, "--socket", control_socket).exit_code == 0
     assert operations.asked == [request_]
+
+
+@pytest.mark.parametrize(
+    ("switch", "said"),
+    [
+        (
+            "on",
+            "upstreams are not asked: only what is cached is listed and served\n"
+            "2 downloads under way may end\n",
+        ),
+        ("off", "upstreams are asked already\n"),
+    ],
+)
+def test_offline__says_how_it_is(
+    control_socket: Path, operations: FakeOperations, switch: str, said: str
+) -> None:
+    """The switch reaches the daemon, and what holds from now on is said, or that it did before."""
+    result = _run("offline", switch, "--socket", control_socket)
+    assert (result.exit_code, result.stdout) == (0, said)
+    assert operations.asked == [OfflineRequest(switch == "on")]
 
 
 def test_invalidate__unknown(control_socket: Path) -> None:

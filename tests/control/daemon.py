@@ -23,6 +23,8 @@ from pypicached.messages import (
     InvalidateAnswer,
     InvalidateRequest,
     KindStats,
+    OfflineAnswer,
+    OfflineRequest,
     Progress,
     ProjectRow,
     PruneAnswer,
@@ -104,6 +106,11 @@ class FakeOperations:
         """Know `demo` only."""
         self.asked.append(request)
         return InvalidateAnswer(1, [p for p in request.projects if p != "demo"], 2, 3072)
+
+    def set_offline(self, request: OfflineRequest) -> OfflineAnswer:
+        """Have been online until now, with two downloads under way."""
+        self.asked.append(request)
+        return OfflineAnswer(request.on, was_offline=False, downloads=2)
 
 
 @contextlib.contextmanager

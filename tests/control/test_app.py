@@ -55,6 +55,8 @@ async def test_stats__parameters(control_socket: Path, operations: FakeOperation
         ("POST", "/prune", {"days": -1}),
         ("POST", "/prune", {"days": "many"}),
         ("POST", "/prune", None),
+        ("POST", "/offline", {}),
+        ("POST", "/offline", {"on": "maybe"}),
         ("POST", "/invalidate", {}),
         ("POST", "/invalidate", {"project_list": True, "files": True}),
         ("POST", "/invalidate", {"projects": ["demo"], "everything": True}),

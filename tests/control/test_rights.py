@@ -43,7 +43,7 @@ def test_rights__group(method: str, path: str) -> None:
     assert Rights(_DAEMON, _GID).refusal(_OTHER, method, path) is None
 
 
-@pytest.mark.parametrize("path", ["/prune", "/anything", "/invalidate/x"])
+@pytest.mark.parametrize("path", ["/prune", "/offline", "/anything", "/invalidate/x"])
 def test_rights__group_may_not_change(path: str) -> None:
     """Everything else is refused to the group, with a sentence that names who may."""
     refusal = Rights(_DAEMON, _GID).refusal(_OTHER, "POST", path) or ""
