@@ -33,7 +33,8 @@ class Request:
     """One request as it came in; header names are lower case, moments are `time.monotonic()`.
 
     `path` is percent-decoded and without query, `raw_path` is what was sent. `origin` is the
-    listener that it came to. The last three fields tell how its answer went.
+    listener that it came to, `nth` counts the requests of its connection from 1 on. The last three
+    fields tell how its answer went.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Request:
     headers: dict[str, str]
     at: float
     origin: Literal["pages", "files"] = "pages"
+    nth: int = 1
     first_byte_at: float | None = None
     sent_bytes: int = 0
     finished_at: float | None = None
@@ -89,6 +91,7 @@ class Connection:
         self._origin = origin
         self._answer = answer
         self._buffer = b""
+        self._requests = 0
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -105,6 +108,8 @@ class Connection:
                 return None
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         request = parse_head(head, self._origin)
+        self._requests += 1
+        request.nth = self._requests
         length = int(request.headers.get("content-length", "0"))
         while len(self._buffer) < length:
             if not await self._receive():
