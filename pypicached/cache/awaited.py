@@ -33,6 +33,11 @@ class Awaited:
         """A page is no longer waited for, whatever became of it."""
         self._began.pop(project, None)
 
+    def age(self, project: str) -> float:
+        """Seconds since a page was asked for; 0 if it is not awaited."""
+        began = self._began.get(project)
+        return 0.0 if began is None else self._now() - began
+
     def overdue(self, seconds: float) -> bool:
         """Whether two pages are awaited for `seconds` at least, and none has come meanwhile."""
         oldest = list(islice(self._began.values(), 2))

@@ -7,6 +7,8 @@ no client ever completes a wrong file.
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from pypicached.cache.progress import Progress
@@ -31,12 +33,18 @@ class Download:
         self.length: int | None = source.expected.size
         self.progress = Progress()
         self.error: PypicachedError | None = None
+        self._began = time.monotonic()
         self.sha256: str | None = None
         # A sidecar is small, and may turn out to be wrong and be made anew: all or nothing.
         self._held = source.kind == "metadata"
         self._attached = 0
         self._spool: Spool | None = None
         self._uses: Uses | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self._began
 
     @property
     def readers(self) -> int:

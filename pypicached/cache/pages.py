@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 FORCED_SECONDS = 10.0
 # After a failed refresh a stale page is served at once for so long, not after a deadline again.
 FAILURE_SECONDS = 10.0
+# A client that asks again for what has not come within a whole deadline, or of an index from which
+# nothing comes, waits no longer than this: clients try half a dozen times before they give up.
+AGAIN_SECONDS = 2.0
 
 
 class Failed(NamedTuple):
@@ -209,8 +212,12 @@ class Pages:
         failed = self._failed.get(project)
         if failed is not None and failed.held and failed.lasts(self._now()):
             raise UpstreamPausedError(self.index, f"{failed.reason}; asked again soon")
+        seconds = _left(self.times.cold_deadline, began)
+        hopeless = self._awaited.overdue(self.times.page_deadline)
+        if hopeless or self._awaited.age(project) >= self.times.cold_deadline:
+            seconds = min(seconds, AGAIN_SECONDS)
         flight, leading = self._fly(project, page.row if page else None)
-        if not await wait_at_most(flight, _left(self.times.cold_deadline, began)):
+        if not await wait_at_most(flight, seconds):
             self._refresh.late()
             raise UpstreamUnavailableError(self.index, "no answer in time; still asking")
         new = flight.result()

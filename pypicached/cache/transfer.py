@@ -105,7 +105,9 @@ class Transfer:
             try:
                 return await self._attempt(fresh=met is not None)
             except UpstreamUnavailableError as error:
-                fruitless = fruitless + 1 if self._filling.written == before else 1
+                # What drips does not count as a new byte, or it would go on for ever.
+                nothing = self._filling.written == before or isinstance(error, UpstreamTimeoutError)
+                fruitless = fruitless + 1 if nothing else 1
                 if met is None or not isinstance(error, UpstreamPausedError):
                     met = error  # why the host is left alone tells more than that it is
                 if fruitless > MAX_RESUMES or not self._may_go_on(error):

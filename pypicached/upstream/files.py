@@ -18,6 +18,7 @@ from pypicached.errors import (
     UpstreamUnavailableError,
 )
 from pypicached.upstream.connection import Connection, Kind
+from pypicached.upstream.pace import Paced
 
 # RFC 9110 §14.4: `bytes first-last/complete`, complete may be `*`.
 CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
@@ -167,7 +168,7 @@ def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int)
         length=length,
         validator=_validator(answer),
         content_encoding=_coding(answer),
-        read_some=functools.partial(connection.read_some, answer),
+        read_some=Paced(index, functools.partial(connection.read_some, answer)).read_some,
     )
 
 

@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 
 from pypicached.cache.download import Download, Miss
 from pypicached.cache.files import Files
+from pypicached.cache.pages import AGAIN_SECONDS
 from pypicached.cache.passthrough import PassThrough
 from pypicached.cache.sidecars import SIDECAR
 from pypicached.cache.stored_files import FileKey, Hit
@@ -69,10 +70,12 @@ class FileHandler:
         try:
             if exchange.bodiless and key.kind == "file":
                 return await self._head(exchange, key)
+            # What its page takes is a part of what a file's first byte may take.
+            by = asyncio.get_running_loop().time() + self._cold_deadlines[key.index]
             found = await self._files.open(key)
             if isinstance(found, Hit):
                 return await self._send_hit(exchange, key, found)
-            return await self._send_miss(exchange, key, found)
+            return await self._send_miss(exchange, key, found, by)
         except (UpstreamError, OfflineError):
             exchange.result = "errors"
             self._usage.count(key.kind, key.index, "errors")
@@ -148,10 +151,15 @@ class FileHandler:
         self._count(exchange, key, "misses", project, 0)
         return web.Response(headers=headers)
 
-    async def _send_miss(self, exchange: Exchange, key: FileKey, miss: Miss) -> web.StreamResponse:
+    async def _send_miss(
+        self, exchange: Exchange, key: FileKey, miss: Miss, by: float
+    ) -> web.StreamResponse:
         download = miss.download
+        if download.age >= self._cold_deadlines[key.index]:
+            by = min(by, asyncio.get_running_loop().time() + AGAIN_SECONDS)
         try:
-            await self._first_byte(key, download)
+            async with _first_byte(key, by):
+                await download.wait_beyond(0)
             result: Result = "misses" if miss.leading else "joins"
             shared = 0 if miss.leading or exchange.bodiless else download.length or 0
             self._count(exchange, key, result, miss.project, shared)
@@ -161,25 +169,9 @@ class FileHandler:
             return await self._stream(exchange, download, headers)
         except NoRoomError:
             self._count(exchange, key, "misses", miss.project, 0)
-            return await self._send_through(exchange, key, self._files.pass_through(download))
+            return await self._send_through(exchange, key, self._files.pass_through(download), by)
         finally:
             download.detach()
-
-    async def _first_byte(self, key: FileKey, download: Download) -> None:
-        """Wait for the first byte that may leave; a failure before it is a proper answer."""
-        async with self._deadline(key):
-            await download.wait_beyond(0)
-
-    @contextlib.asynccontextmanager
-    async def _deadline(self, key: FileKey) -> AsyncIterator[None]:
-        """Give a file's first byte so long, then tell the client to come back."""
-        try:
-            async with asyncio.timeout(self._cold_deadlines[key.index]):
-                yield
-        except TimeoutError as error:
-            raise UpstreamUnavailableError(
-                key.index, "no first byte of the file in time"
-            ) from error
 
     async def _stream(
         self, exchange: Exchange, download: Download, headers: CIMultiDict[str]
@@ -205,11 +197,11 @@ class FileHandler:
         return response
 
     async def _send_through(
-        self, exchange: Exchange, key: FileKey, through: PassThrough
+        self, exchange: Exchange, key: FileKey, through: PassThrough, by: float
     ) -> web.StreamResponse:
         """Stream a file that cannot be kept; whole, because nothing is there to take a range of."""
         async with contextlib.AsyncExitStack() as stack:
-            async with self._deadline(key):
+            async with _first_byte(key, by):
                 chunks = await stack.enter_async_context(through.open())
                 first = await anext(chunks, b"")
             headers = self._headers(key, None, 'pypicached; fwd=miss; detail="no room to store"')
@@ -228,6 +220,19 @@ class FileHandler:
             except PypicachedError:
                 cut_off(exchange.request)  # said in the log by whoever streams
         return response
+
+
+@contextlib.asynccontextmanager
+async def _first_byte(key: FileKey, by: float) -> AsyncIterator[None]:
+    """Wait for a file's first byte until then (the loop's time), then tell the client to come back.
+
+    A failure before it is a proper answer.
+    """
+    try:
+        async with asyncio.timeout_at(by):
+            yield
+    except TimeoutError as error:
+        raise UpstreamUnavailableError(key.index, "no first byte of the file in time") from error
 
 
 class Part:

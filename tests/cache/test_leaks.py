@@ -104,7 +104,7 @@ async def play(daemon: Running, upstream: FakeUpstream, paths: list[str]) -> Non
 async def test_leak__ten_thousand_requests_under_every_failure(
     tmp_path: Path, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No task, descriptor, spool or reservation stays, nor an object that one round did not need."""
+    """No task, descriptor, spool or reservation stays, nor an object more than after one round."""
     caplog.set_level(logging.CRITICAL)  # else each line that is told is kept, by the test
     paths = ["/simple/", "/simple/none/"]
     for number in range(PROJECTS):

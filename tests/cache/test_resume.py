@@ -84,6 +84,24 @@ async def test_resume__gives_up_without_progress(
         await assert_nothing_kept(daemon)
 
 
+async def test_resume__drip(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that drips is left, and the rest asked for on another connection; not for ever."""
+    monkeypatch.setattr("pypicached.upstream.pace.WINDOW_SECONDS", 0.1)
+    upstream.fault("*.whl", "throttle", times=1, rate=1000)
+    async with running(tmp_path, upstream.url) as daemon:
+        got = await fetch(daemon, await daemon.file_url("alpha", wheel.filename))
+        assert (got.status, got.body == wheel.body) == (200, True)
+        assert len(asked(upstream)) == 2
+    upstream.clear()
+    upstream.fault("*.whl", "throttle", rate=1000)
+    async with running(tmp_path / "another", upstream.url) as daemon:
+        got = await fetch(daemon, await daemon.file_url("alpha", wheel.filename))
+        assert not got.whole
+        assert len(asked(upstream)) == 1 + 3
+
+
 async def test_resume__before_the_first_byte(
     tmp_path: Path, upstream: FakeUpstream, wheel: DistFile
 ) -> None:

@@ -238,6 +238,42 @@ async def test_late__rule_39_only_the_first_ones_wait(
     assert (await state(hasty)).state == "slow"
 
 
+async def test_late__rule_41_retries_do_not_wait_as_long(
+    tmp_path: Path, upstream: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks again for a page that did not come in a whole deadline has a 503 sooner."""
+    monkeypatch.setattr("pypicached.cache.pages.AGAIN_SECONDS", 0.1)
+    gate = upstream.hold("*")
+    async with running(tmp_path, upstream.url, cache__cold_deadline="1s") as daemon:
+        waits = []
+        for _ in range(3):
+            began = time.monotonic()
+            assert (await ask(daemon, "p0")).status == 503
+            waits.append(time.monotonic() - began)
+        assert (waits[0] >= 1.0, max(waits[1:]) < 0.9) == (True, True)
+        assert upstream.count("*") == 1
+        gate.open()
+        async with asyncio.timeout(10):
+            while (await ask(daemon, "p0")).status != 200:
+                pass
+
+
+async def test_late__rule_41_page_and_file_share_one_deadline(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    """What the page of a file takes is a part of what its first byte may take."""
+    async with running(
+        tmp_path, upstream.url, cache__cold_deadline="1s", cache__page_deadline="0.8s"
+    ) as daemon:
+        url = await daemon.file_url("p0", make_wheel("p0").filename)
+        daemon.clock.advance(3600)
+        upstream.fault("*", "hang")
+        began = time.monotonic()
+        reply = await daemon.ask(url.removeprefix(daemon.url))
+        assert (reply.status, "no first byte" in reply.text) == (503, True)
+        assert time.monotonic() - began < 1.6
+
+
 async def test_late__one_slow_page(hasty: Running, upstream: FakeUpstream) -> None:
     """One page that takes for ever keeps none of the others from being asked for first."""
     await warmed(hasty)
