@@ -194,8 +194,11 @@ def _header(resource: Resource, name: str, value: str) -> None:
 # ── delivery ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _hang(reply: Reply) -> None:
-    reply.silent = True
+def _silent(ending: Literal["reset", "hang"]) -> Callable[..., None]:
+    def silent(reply: Reply) -> None:
+        reply.silent, reply.ending = True, ending
+
+    return silent
 
 
 def _cut(ending: Literal["fin", "reset", "hang"]) -> Callable[..., None]:
@@ -230,7 +233,8 @@ _ON_RESOURCE: dict[str, Callable[..., None]] = {
     "header": _header,
 }
 _ON_REPLY: dict[str, Callable[..., None]] = {
-    "hang": _hang,
+    "hang": _silent("hang"),
+    "reset": _silent("reset"),
     "hang_body_after": _cut("hang"),
     "reset_after": _cut("reset"),
     "close_after": _cut("fin"),

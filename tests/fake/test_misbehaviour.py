@@ -104,6 +104,14 @@ async def test_fault__hang(upstream: FakeUpstream, wheel: DistFile) -> None:
     assert upstream.requests[1].sent_bytes == 1000
 
 
+async def test_fault__reset(upstream: FakeUpstream, wheel: DistFile) -> None:
+    """A resetting index takes the request and answers with RST alone, a conditional one too."""
+    upstream.fault("*.whl", "reset")
+    for condition in ("X-None: 1", "If-None-Match: *"):
+        head, body, error = await _read_raw(upstream.url_of(wheel), condition)
+        assert (head, body, type(error)) == (b"", b"", ConnectionResetError)
+
+
 async def test_fault__content(
     upstream: FakeUpstream, client: aiohttp.ClientSession, wheel: DistFile
 ) -> None:

@@ -63,7 +63,8 @@ class Reply:
     """What to answer and how to deliver it.
 
     `rate` is in bytes per second; the body ends at `cut_at` by `ending`: "fin" and "reset" end the
-    connection, "hang" keeps it open until the peer leaves. `silent` never answers at all.
+    connection, "hang" keeps it open until the peer leaves. `silent` comes to that ending without
+    a single byte.
     """
 
     status: int
@@ -125,7 +126,7 @@ class Connection:
     async def _deliver(self, request: Request, reply: Reply) -> bool:
         """Send the reply; return whether the connection can take another request."""
         if reply.silent:
-            await self._wait_for_peer_to_leave()
+            await self._end_badly(reply)
             return False
         if reply.delay_seconds:
             await asyncio.sleep(reply.delay_seconds)
