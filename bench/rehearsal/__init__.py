@@ -1,0 +1,1 @@
+"""The parts of `bench.rehearse`: stages, scenarios, what is seen, how it is judged and shown."""
