@@ -52,6 +52,10 @@ bench: $(BIN)/.dev ## Measure: herd on a cold file, resolving, huge pages (QUICK
 	$(BIN)/python -m bench.resolve $(if $(QUICK),--rounds 1)
 	$(BIN)/python -m bench.pages
 
+.PHONY: rehearse
+rehearse: $(BIN)/.dev ## Play outages and show what pip and uv got (QUICK=1: a few, uv alone)
+	$(BIN)/python -m bench.rehearse $(if $(QUICK),--quick) $(ARGS)
+
 .PHONY: test-live
 test-live: $(BIN)/.dev ## Install from the real PyPI through the daemon
 	PYPICACHED_LIVE=1 $(BIN)/python -m pytest -q tests/live $(ARGS)

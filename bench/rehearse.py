@@ -32,8 +32,8 @@ from bench.rehearsal.table import render, summary
 from bench.targets import REPOSITORY
 
 TOOLS = ("pip", "uv")
-# Scenarios wait more than they work: two cores carry four.
-JOBS = 4
+# Scenarios wait more than they work: two cores carry five.
+JOBS = 5
 POLL_SECONDS = 0.1
 # A scenario that was told to end has its client and its daemon to kill.
 END_SECONDS = 20.0

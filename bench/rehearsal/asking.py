@@ -108,6 +108,38 @@ class PageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     news: bool
 
 
+class Patience:
+    """Asks again and again, in a thread of its own, until the answer is right, or it is left.
+
+    `right_at` is the moment (`time.monotonic()`) of the right answer.
+    """
+
+    def __init__(self, base: str, path: str, published: bytes | None) -> None:
+        self._request = (base, path, published)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.right_at: float | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while ask_for(*self._request).body != "right":
+            if self._stop.wait(PAUSE_SECONDS):
+                return
+        self.right_at = time.monotonic()
+
+
 class Watch:
     """Asks for each warmed page again and again, each in a thread of its own, until it is left."""
 
@@ -139,10 +171,9 @@ class Watch:
             if self._stop.wait(PAUSE_SECONDS):
                 return
 
-    def renewed_since(self, moment: float) -> bool:
-        """Whether each page has been seen with its news, asked for after `moment`."""
-        news = {a.project for a in self._answers if a.news and a.began_at >= moment}
-        return news == set(WARMED)
+    def renewed(self) -> set[str]:
+        """Return the projects whose page has been seen with its news."""
+        return {answer.project for answer in self._answers if answer.news}
 
     def pages(self, *, absent_is_right: bool) -> Pages:
         """Return what all answers come to."""
@@ -165,8 +196,10 @@ def ask_page(base: str, project: str) -> PageAnswer:
     reply = get(base, f"/simple/{project}/")
     _, _, detail = reply.headers.get("cache-status", "").partition('detail="')
     wrong, news = "", False
-    if reply.status == 200:
-        rows = json.loads(reply.body)["files"] if reply.ended == "whole" else []
+    if reply.status == 200 and reply.ended != "whole":
+        wrong = reply.ended
+    elif reply.status == 200:
+        rows = json.loads(reply.body)["files"]
         listed = {row["filename"]: row["hashes"].get("sha256") for row in rows}
         published = {file.filename: file.sha256 for file in files_of(project)}
         new = news_of(project)

@@ -22,7 +22,7 @@ from bench.rehearsal.seen import Answer, Install, Pages, Seen
 # Our reason phrases start so: the index is named in every one of them.
 OURS = "index pypi: "
 # How a client says that a project does not exist.
-ABSENCE = ("was not found in the package registry", "404")
+ABSENCE = ("was not found in the package registry", "404 Not Found", "404 Client Error")
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +64,9 @@ def _judge_pages(expected: Expected, pages: Pages) -> Iterator[str]:
 
 
 def _judge_recovery(seen: Seen) -> Iterator[str]:
-    if seen.recovered_seconds is None:
-        yield f"not everything was right again {RECOVERY_SECONDS:.0f} s after the fault"
+    for what, seconds in seen.recovered.items():
+        if seconds is None:
+            yield f"{what} was not right again {RECOVERY_SECONDS:.0f} s after the fault"
 
 
 def _judge_removal(seen: Seen) -> Iterator[str]:
@@ -89,6 +90,7 @@ def _judge_warmed(tool: str, install: Install) -> Iterator[str]:
 def _judge_unknown(tool: str, install: Install) -> Iterator[str]:
     if install.code == 0:
         yield f"{tool} installed what cannot be had: the fault did not strike"
+        return
     if install.code is None or install.seconds > CLIENT_SECONDS:
         yield f"{tool} took {install.seconds:.0f} s to fail for the unknown project"
     if any(words in install.output for words in ABSENCE):

@@ -10,13 +10,18 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.rehearsal.stage import NotPossibleError, Stage, publish, running
+from bench.rehearsal.stage import ROOT, NotPossibleError, Stage, publish, running
+from tests.e2e.process import DaemonProcess
 from tests.fake.threaded import ThreadedFakeUpstream
 
 HOST = "index.rehearsal.invalid"
+# The daemon's HTTP client goes on using an address for ten seconds.
+NOTICE_SECONDS = 20.0
+PAUSE_SECONDS = 0.5
 # As root, or as whoever may have a user namespace.
 _WAYS = (("unshare", "--mount"), ("unshare", "--map-root-user", "--mount"))
 _MOUNT = """\
@@ -48,7 +53,8 @@ class Names:
     def _found(self) -> list[str]:
         for way in _WAYS:
             line = [*way, "sh", "-c", _MOUNT, str(self._directory)]
-            trial = [*line, "getent", "hosts", HOST]
+            # `getent hosts` would look for an IPv6 address first, and ask the name server.
+            trial = [*line, "getent", "ahostsv4", HOST]
             if (
                 shutil.which(way[0])
                 and not subprocess.run(trial, capture_output=True, check=False).returncode
@@ -71,11 +77,25 @@ def unresolvable(directory: Path, *, mute: bool) -> Iterator[Stage]:
 
         def strike() -> None:
             names.set_known(False)
-            # Connections that are open need no name.
-            upstream.down()
-            upstream.up()
+            _wait_until_noticed(upstream, daemon)
 
-        yield Stage(upstream, daemon, strike, lambda: names.set_known(True), noticed_late=True)
+        yield Stage(upstream, daemon, strike, lambda: names.set_known(True))
+
+
+def _wait_until_noticed(upstream: ThreadedFakeUpstream, daemon: DaemonProcess) -> None:
+    """Return once a page is served stale; raises NotPossibleError if none ever is."""
+    give_up_at = time.monotonic() + NOTICE_SECONDS
+    while time.monotonic() < give_up_at:
+        # A connection that is open needs no name.
+        upstream.down()
+        upstream.up()
+        daemon.ask("invalidate", "--all")
+        with daemon.asking(f"/simple/{ROOT}/") as answer:
+            answer.read()
+            if "detail=" in (answer.getheader("Cache-Status") or ""):
+                return
+        time.sleep(PAUSE_SECONDS)
+    raise NotPossibleError("the daemon still reaches its index")
 
 
 @contextlib.contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.rehearsal.asking import Watch, ask_for, path_of
+from bench.rehearsal.asking import Patience, Watch, ask_for, path_of
 from bench.rehearsal.judging import judge
 from bench.rehearsal.promises import RECOVERY_SECONDS
 from bench.rehearsal.scenarios import Scenario
@@ -24,7 +26,6 @@ from bench.rehearsal.stage import (
     files_of,
     publish_news,
     unknown_file,
-    wait_until_noticed,
 )
 from bench.rehearsal.words import short
 from tests.e2e.clients import Client
@@ -32,8 +33,6 @@ from tests.fake.wheels import DistFile
 
 # A client that has not ended by then never does, for a build.
 LIMIT_SECONDS = 100.0
-# An address that the daemon has resolved is good for ten seconds.
-NOTICE_SECONDS = 20.0
 PAUSE_SECONDS = 0.2
 
 Tell = Callable[[str], None]
@@ -79,16 +78,14 @@ class Play:
         cold = {file: path_of(base, file) for file in map(_cold_file, COLD)}
         self._tell("the fault begins")
         self._stage.strike()
-        if self._stage.noticed_late:
-            wait_until_noticed(daemon, NOTICE_SECONDS)
         # Their time is over, as after a night: each is to be asked for anew.
         daemon.ask("invalidate", "--all")
         with Watch(base) as watch:
             installs = {tool: self._install(tool, ROOT) for tool in self._tools}
             unknown = {tool: self._install(tool, UNKNOWN) for tool in self._tools}
+            self._tell("plain requests")
+            answers = _ask_all(base, {**cold, **warmed})
             unknown_page = ask_for(base, f"/simple/{UNKNOWN}/")
-            cold_answers = _ask_all(base, cold.items())
-            cached_answers = _ask_all(base, warmed.items())
             status = daemon.ask("status")
             self._tell("the fault ends")
             recovered = self._recover(watch, cold)
@@ -97,13 +94,13 @@ class Play:
             warmed=installs,
             unknown=unknown,
             unknown_page=unknown_page,
-            cold=cold_answers,
-            cached=cached_answers,
+            cold={file.filename: answers[file] for file in cold},
+            cached={file.filename: answers[file] for file in warmed},
             pages=pages,
             index_state=status["indexes"][0]["state"],
             index_error=status["indexes"][0]["last_error"] or "",
             failures=[f"{failure['what']}: {failure['reason']}" for failure in status["failures"]],
-            recovered_seconds=recovered,
+            recovered=recovered,
         )
 
     def _warm(self) -> None:
@@ -141,21 +138,32 @@ class Play:
             wrong=wrong,
         )
 
-    def _recover(self, watch: Watch, cold: dict[DistFile, str]) -> float | None:
-        """End the fault; return after how long all is as upstream has it, nobody doing anything."""
+    def _recover(self, watch: Watch, cold: dict[DistFile, str]) -> dict[str, float | None]:
+        """End the fault; return after how long each thing is right, nobody doing anything."""
         base = self._stage.daemon.url
-        lifted_at = time.monotonic()
+        wanted: dict[str, tuple[str, bytes | None]] = {
+            f"the cold {file.filename}": (path, file.body) for file, path in cold.items()
+        }
+        wanted["the unknown page"] = (f"/simple/{UNKNOWN}/", None)
+        pages = set() if self._scenario.expected.pages == "reachable" else set(WARMED)
         publish_news(self._stage.upstream)
+        lifted_at = time.monotonic()
         self._stage.lift()
-        left = dict(cold)
-        unknown = False
-        while (gone := time.monotonic() - lifted_at) < RECOVERY_SECONDS:
-            left = {f: p for f, p in left.items() if ask_for(base, p, f.body).body != "right"}
-            unknown = unknown or ask_for(base, f"/simple/{UNKNOWN}/").status == 200
-            if unknown and not left and watch.renewed_since(lifted_at):
-                return gone
-            time.sleep(PAUSE_SECONDS)
-        return None
+        recovered: dict[str, float | None] = {}
+        with contextlib.ExitStack() as held:
+            waits = {
+                what: held.enter_context(Patience(base, *request))
+                for what, request in wanted.items()
+            }
+            while (gone := time.monotonic() - lifted_at) < RECOVERY_SECONDS:
+                for project in (watch.renewed() & pages) - recovered.keys():
+                    recovered[project] = gone
+                if pages <= recovered.keys() and all(w.right_at for w in waits.values()):
+                    break
+                time.sleep(PAUSE_SECONDS)
+            moments = {what: wait.right_at for what, wait in waits.items()}
+        late = {f"the page of {project}": recovered.get(project) for project in sorted(pages)}
+        return late | {what: at and at - lifted_at for what, at in moments.items()}
 
 
 def wrong_in(target: Path, wheel: DistFile) -> list[str]:
@@ -179,5 +187,8 @@ def _cold_file(project: str) -> DistFile:
     return files_of(project)[1]
 
 
-def _ask_all(base: str, files: Iterable[tuple[DistFile, str]]) -> dict[str, Answer]:
-    return {file.filename: ask_for(base, path, file.body) for file, path in files}
+def _ask_all(base: str, files: Mapping[DistFile, str]) -> dict[DistFile, Answer]:
+    """Ask for all at once: some may take as long as we watch."""
+    with ThreadPoolExecutor(len(files)) as pool:
+        answers = pool.map(lambda item: ask_for(base, item[1], item[0].body), files.items())
+        return dict(zip(files, answers, strict=True))

@@ -13,8 +13,8 @@ RETRY_AFTER_SECONDS = 2
 # The first answer may take the `cold_deadline`; later ones come at once (rule 46), so that pip's
 # five retries and uv's three add their own pauses and little more.
 CLIENT_SECONDS = 30.0
-# Longer than a broken-down host is left alone at most (30 s, rule 46).
-PAGE_TTL_SECONDS = 40
+# Short, for a rehearsal; longer than a failing host is left alone at most (30 s, rule 46).
+PAGE_TTL_SECONDS = 60
 # A 404 is believed for so long after its last confirmation (rule 42).
 NEGATIVE_TTL_SECONDS = 5
 # Pages are as upstream has them within one TTL of its return; a probe takes its time, too.

@@ -43,7 +43,10 @@ class Pages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that one scenario has shown; dictionaries go by client or by filename."""
+    """Everything that one scenario has shown; dictionaries go by client or by filename.
+
+    `recovered`: what was to be right again → seconds from the end of the fault, None for never.
+    """
 
     warmed: dict[str, Install]
     unknown: dict[str, Install]
@@ -54,7 +57,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     index_state: str
     index_error: str
     failures: list[str]
-    recovered_seconds: float | None
+    recovered: dict[str, float | None]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +47,6 @@ class Stage:
     daemon: DaemonProcess
     strike: Callable[[], object]
     lift: Callable[[], object]
-    # Whether the daemon goes on for a while as if nothing were: it remembers addresses.
-    noticed_late: bool = False
 
 
 @functools.cache
@@ -152,19 +149,3 @@ def lapsed(directory: Path) -> Iterator[Stage]:
                 lambda: upstream.require(("builder", "after")),
                 lambda: upstream.require(known),
             )
-
-
-def wait_until_noticed(daemon: DaemonProcess, limit_seconds: float) -> None:
-    """Return once a page is served stale: until then the daemon remembers an address (10 s).
-
-    Raises NotPossibleError if it never is.
-    """
-    give_up_at = time.monotonic() + limit_seconds
-    while time.monotonic() < give_up_at:
-        daemon.ask("invalidate", "--all")
-        with daemon.asking(f"/simple/{ROOT}/") as answer:
-            answer.read()
-            if "detail=" in (answer.getheader("Cache-Status") or ""):
-                return
-        time.sleep(0.5)
-    raise NotPossibleError("the daemon still reaches its index")

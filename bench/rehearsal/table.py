@@ -9,7 +9,7 @@ from bench.rehearsal.seen import Install, Row, Seen
 
 def render(rows: Sequence[Row], tools: Sequence[str]) -> str:
     """Return the table as text."""
-    head = ["scenario", "upstream", *(f"{t}: cached" for t in tools), "slowest page", "stale"]
+    head = ["scenario", *(f"{t}: cached" for t in tools), "slowest page", "stale"]
     head += ["well after", ""]
     cells = [_cells(row, tools) for row in rows]
     widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
@@ -28,16 +28,16 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _cells(row: Row, tools: Sequence[str]) -> list[str]:
     if row.seen is None:
         verdict = f"not tried: {row.not_tried}" if row.not_tried else "BROKEN"
-        return [row.scenario, row.title, *("" for _ in tools), "", "", "", verdict]
+        return [row.scenario, *("" for _ in tools), "", "", "", verdict]
     seen = row.seen
-    recovered = seen.recovered_seconds
+    moments = list(seen.recovered.values())
+    after = "never" if None in moments else f"{max(m for m in moments if m is not None):.1f} s"
     return [
         row.scenario,
-        row.title,
         *(_install(seen.warmed[tool]) for tool in tools),
         f"{seen.pages.slowest_seconds * 1000:.0f} ms",
         f"{seen.pages.stale} of {seen.pages.answers}",
-        "never" if recovered is None else f"{recovered:.1f} s",
+        after,
         "NOT AS PROMISED" if row.problems else "as promised",
     ]
 
@@ -48,7 +48,8 @@ def _install(install: Install) -> str:
 
 
 def _below(row: Row) -> Iterable[str]:
-    """What clients said of the unknown project, what files did, and every problem."""
+    """What happened, what clients said of the unknown project, what files did, every problem."""
+    yield f"upstream: {row.title}"
     if row.seen is not None:
         yield from _told(row.seen)
     yield from (f"! {problem}" for problem in row.problems)

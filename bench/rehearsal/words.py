@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _OURS = re.compile(r"(?:\b(50[23]) (?:Server Error: )?)?(index pypi: [^)\n]*)")
+# What pip says of a file or sidecar that it cannot have.
+_RETRIED = re.compile(r"too many \d+ error responses")
 _WIDTH = 60
 
 
@@ -17,6 +19,9 @@ def short(tool: str, errors: str) -> str:
     if ours:
         words = " ".join(part for part in ours.groups() if part)
         return _cut(words.partition(" for url")[0])
+    retried = _RETRIED.search(text)
+    if retried:
+        return retried[0]
     if "from versions: none" in text:
         return '"from versions: none"'
     if "was not found in the package registry" in " ".join(text.split()):
