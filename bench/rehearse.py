@@ -137,7 +137,8 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         try:
             process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            # Its daemon and its client with it: the session is its own.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

@@ -22,8 +22,8 @@ PIP = {
     "application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
     "Cache-Control": "max-age=0",
 }
-# One answer is watched for so long: longer than the product may take to fail.
-WATCH_SECONDS = 15.0
+# One answer is watched for so long: longer than a client waits (pip: 15 s).
+WATCH_SECONDS = 20.0
 # A page is asked for again after this pause.
 PAUSE_SECONDS = 0.5
 
@@ -108,16 +108,21 @@ class PageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     news: bool
 
 
-class Patience:
-    """Asks again and again, in a thread of its own, until the answer is right, or it is left.
+class Asking:
+    """Asks in a thread of its own: `once`, or again and again until it is right or left.
 
-    `right_at` is the moment (`time.monotonic()`) of the right answer.
+    `right_at` is the moment (`time.monotonic()`) of a right answer. An exception leaves the thread
+    behind, to end with the process: a request may take long.
     """
 
-    def __init__(self, base: str, path: str, published: bytes | None) -> None:
+    def __init__(
+        self, base: str, path: str, published: bytes | None, *, once: bool = False
+    ) -> None:
         self._request = (base, path, published)
+        self._once = once
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.answer: Answer | None = None
         self.right_at: float | None = None
 
     def __enter__(self) -> Self:
@@ -131,22 +136,29 @@ class Patience:
         traceback: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        if exc is None:
+            self._thread.join()
 
     def _run(self) -> None:
-        while ask_for(*self._request).body != "right":
-            if self._stop.wait(PAUSE_SECONDS):
+        while True:
+            self.answer = ask_for(*self._request)
+            if self.answer.body == "right":
+                self.right_at = time.monotonic()
                 return
-        self.right_at = time.monotonic()
+            if self._once or self._stop.wait(PAUSE_SECONDS):
+                return
 
 
 class Watch:
-    """Asks for each warmed page again and again, each in a thread of its own, until it is left."""
+    """Asks for each warmed page again and again, each in a thread of its own, until it is left.
+
+    An exception leaves the threads behind, as with `Asking`.
+    """
 
     def __init__(self, base: str) -> None:
         self._base = base
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(p,)) for p in WARMED]
+        self._threads = [threading.Thread(target=self._run, args=(p,), daemon=True) for p in WARMED]
         # Threads append, nobody removes.
         self._answers: list[PageAnswer] = []
 
@@ -162,7 +174,7 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         self._stop.set()
-        for thread in self._threads:
+        for thread in self._threads if exc is None else ():
             thread.join()
 
     def _run(self, project: str) -> None:

@@ -8,10 +8,9 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.rehearsal.asking import Patience, Watch, ask_for, path_of
+from bench.rehearsal.asking import Asking, Watch, ask_for, path_of
 from bench.rehearsal.judging import judge
 from bench.rehearsal.promises import RECOVERY_SECONDS
 from bench.rehearsal.scenarios import Scenario
@@ -152,8 +151,7 @@ class Play:
         recovered: dict[str, float | None] = {}
         with contextlib.ExitStack() as held:
             waits = {
-                what: held.enter_context(Patience(base, *request))
-                for what, request in wanted.items()
+                what: held.enter_context(Asking(base, *request)) for what, request in wanted.items()
             }
             while (gone := time.monotonic() - lifted_at) < RECOVERY_SECONDS:
                 for project in (watch.renewed() & pages) - recovered.keys():
@@ -189,6 +187,9 @@ def _cold_file(project: str) -> DistFile:
 
 def _ask_all(base: str, files: Mapping[DistFile, str]) -> dict[DistFile, Answer]:
     """Ask for all at once: some may take as long as we watch."""
-    with ThreadPoolExecutor(len(files)) as pool:
-        answers = pool.map(lambda item: ask_for(base, item[1], item[0].body), files.items())
-        return dict(zip(files, answers, strict=True))
+    with contextlib.ExitStack() as held:
+        askings = {
+            file: held.enter_context(Asking(base, path, file.body, once=True))
+            for file, path in files.items()
+        }
+    return {file: asking.answer for file, asking in askings.items() if asking.answer}
