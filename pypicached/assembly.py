@@ -21,6 +21,7 @@ from pypicached.cache.listing import Listings
 from pypicached.cache.memory import Memory
 from pypicached.cache.observe import Observations
 from pypicached.cache.pages import Pages
+from pypicached.cache.pins import Pins
 from pypicached.cache.project_list import ListRefresh, ProjectLists
 from pypicached.cache.pruning import Pruning
 from pypicached.cache.quarantine import Quarantine
@@ -33,6 +34,7 @@ from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.worker import Worker
 from pypicached.credentials import Credentials
 from pypicached.errors import StartError
+from pypicached.keeping import Keeping
 from pypicached.ledger import Kind, Ledger
 from pypicached.logs import event
 from pypicached.operations import Operations
@@ -88,7 +90,11 @@ class Assembly:
             min_free_bytes=cache.min_free_bytes(total),
             free_bytes=self.store.free_bytes,
         )
-        self.blobs = Blobs(self.store, self.ledger, budget)
+        pins = Pins(cache.ledger.with_name("pins.txt"), disk)
+        await pins.read()
+        for problem in pins.problems:
+            event(logger, logging.WARNING, problem)
+        self.blobs = Blobs(self.store, self.ledger, budget, pins)
         await count_stored(self.ledger, self.blobs)
         self.observations = Observations(self._now)
         for index in self._settings.indexes:
@@ -215,19 +221,20 @@ class Assembly:
         )
 
     def build_faces(self, clients: int) -> PublicApp:
-        """Build operations and the public listener's handler."""
+        """Build what commands ask and the public listener's handler."""
         settings, usage = self._settings, self.ledger.usage
         self.operations = Operations(
             ledger=self.ledger,
             blobs=self.blobs,
             files=self.files,
-            pruning=Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now),
             connections=self.connections,
             offline=self.offline,
             observations=self.observations,
             notes=self._notes,
             now=self._now,
         )
+        pruning = Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now)
+        self.keeping = Keeping(pruning, self.connections)
         private = {i.name: i.authentication != "none" for i in settings.indexes}
         scope = "private" if any(private.values()) else "public"
         # A list of all indexes is fresh for no longer than each of them is (rule 36).

@@ -160,6 +160,14 @@ class LedgerError(PypicachedError):
     """The ledger cannot be used."""
 
 
+class PinsError(PypicachedError):
+    """The file with the pins cannot be read or written; the rules in force stay as they were."""
+
+
+class BusyError(PypicachedError):
+    """Work of this kind is under way already, and runs only once at a time."""
+
+
 class ControlError(PypicachedError):
     """The control socket answered with an error; the command should end with `exit_code`."""
 

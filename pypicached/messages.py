@@ -192,7 +192,7 @@ class PrunedFile(msgspec.Struct):
 class PruneAnswer(msgspec.Struct):
     """`pypicached prune`: `bytes` is what is freed on disk (blocks); `pages` counts pages.
 
-    `failed` names what the disk did not let go.
+    `failed` names what the disk did not let go; `pinned` counts the files that a pin spared.
     """
 
     dry_run: bool
@@ -200,6 +200,7 @@ class PruneAnswer(msgspec.Struct):
     pages: int
     bytes: int
     failed: list[str] = []
+    pinned: int = 0
 
 
 class Progress(msgspec.Struct):
@@ -243,9 +244,14 @@ class InvalidateRequest(msgspec.Struct, kw_only=True):
 
 
 class InvalidateAnswer(msgspec.Struct):
-    """How many pages will be asked anew, which projects had none, and what `--files` removed."""
+    """How many pages will be asked anew, which projects had none, and what `--files` removed.
+
+    `pinned` and `failed` name the files that it did not: a pin holds them, or the disk.
+    """
 
     pages: int
     unknown: list[str]
     files: int = 0
     bytes: int = 0
+    pinned: list[str] = []
+    failed: list[str] = []

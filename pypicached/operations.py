@@ -1,21 +1,20 @@
-"""What both faces may ask of the running daemon: reads for all, changes for the control socket.
+"""What both faces may ask of the running daemon: how it is, and what is cached.
 
 `daemon` builds one; `web` shows its status page from it, `control` serves commands from it. It
-decides nothing about bytes or rights.
+changes nothing (`keeping` does) and decides nothing about bytes or rights.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from pypicached import __version__, messages
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.files import Files
 from pypicached.cache.observe import Observations
-from pypicached.cache.pruning import Pruning
-from pypicached.errors import LedgerError, NoRoomError, NotFoundError, PypicachedError
+from pypicached.errors import LedgerError, NoRoomError, NotFoundError
 from pypicached.ledger import Ledger
 from pypicached.messages import iso
 from pypicached.upstream import Connection, Offline
@@ -27,7 +26,7 @@ RECENT_SECONDS = 3600.0
 
 
 class Operations:
-    """Status, statistics, listings, pruning, invalidation. Any number of callers."""
+    """Status, statistics, listings. Any number of callers."""
 
     def __init__(
         self,
@@ -35,7 +34,6 @@ class Operations:
         ledger: Ledger,
         blobs: Blobs,
         files: Files,
-        pruning: Pruning,
         connections: Mapping[str, Connection],
         offline: Offline,
         observations: Observations,
@@ -45,7 +43,6 @@ class Operations:
         self._ledger = ledger
         self._blobs = blobs
         self._files = files
-        self._pruning = pruning
         self._connections = connections
         self._offline = offline
         self._observations = observations
@@ -127,7 +124,7 @@ class Operations:
 
     def _problems(self) -> list[str]:
         seen = self._observations
-        problems = list(self.notes)
+        problems = [*self.notes, *self._blobs.pins.problems]
         for connection in self._connections.values():
             condition = connection.health.condition
             if condition.state == "failing" and condition.since is not None:
@@ -208,6 +205,7 @@ class Operations:
                 first_cached_at=iso(file.first_cached_at),
                 last_used_at=iso(file.last_used_at),
                 hits=file.hits,
+                pinned=self._blobs.pins.holds(file),
                 verified=file.verified,
             )
             for file in files
@@ -235,52 +233,3 @@ class Operations:
         """Stop or resume asking upstreams; running transfers end as they would."""
         was, self._offline.on = self._offline.on, request.on
         return messages.OfflineAnswer(request.on, was, len(self._files.downloads))
-
-    async def prune(
-        self, request: messages.PruneRequest
-    ) -> AsyncGenerator[messages.Progress | messages.PruneAnswer, None]:
-        """Remove what was not used, or down to a size; yield progress, then the answer."""
-        plan = await self._pruning.plan(request.days, request.to_size_bytes, request.projects)
-        gone = set(plan.blobs) if request.dry_run else set[str]()
-        failed: list[str] = []
-        if not request.dry_run:
-            async for removal, done in self._pruning.carry_out(plan):
-                gone |= removal.gone
-                failed += removal.failed
-                yield messages.Progress(done, len(plan.blobs), "blobs")
-        yield messages.PruneAnswer(
-            dry_run=request.dry_run,
-            files=[
-                messages.PrunedFile(f.project, f.filename, f.size_bytes, iso(f.last_used_at))
-                for f in plan.files
-                if f.sha256 in gone
-            ],
-            pages=len(plan.pages),
-            bytes=plan.freed_by(gone),
-            failed=plan.names_of(failed),
-        )
-
-    async def invalidate(self, request: messages.InvalidateRequest) -> messages.InvalidateAnswer:
-        """Make pages be asked anew; with `files`, remove cached files too."""
-        if request.index is not None and request.index not in self._connections:
-            raise NotFoundError(f"there is no index named {request.index}")
-        if request.everything:
-            pages = await self._pruning.invalidate(None, request.index)
-        elif request.project_list:
-            pages = await self._pruning.invalidate("", request.index)
-        else:
-            pages = 0
-        unknown = []
-        for project in request.projects:
-            count = await self._pruning.invalidate(project, request.index)
-            pages += count
-            if not count:
-                unknown.append(project)
-        if not request.files:
-            return messages.InvalidateAnswer(pages, unknown)
-        if request.project_list and not (request.everything or request.projects):
-            raise PypicachedError("the project list has no files; leave --files off")
-        projects = None if request.everything else request.projects
-        files, freed, with_files = await self._pruning.drop_files(projects, request.index)
-        still = [project for project in unknown if project not in with_files]
-        return messages.InvalidateAnswer(pages, still, files, freed)

@@ -15,28 +15,34 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from pypicached.cache.budget import Budget
+from pypicached.cache.pins import Pins
 from pypicached.cache.uses import Uses
 from pypicached.errors import LedgerError
 from pypicached.ledger import BlobRow, CachedFile, Ledger
-from pypicached.store import LocalStore, Spool
+from pypicached.store import Identity, LocalStore, Spool
 from pypicached.store.disk import disk_bytes
 
 logger = logging.getLogger(__name__)
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """What became of blobs that were to go: digests that went, and why others could not."""
+    """What became of blobs that were to go: digests that went, and why others could not.
+
+    `pinned` are those that a pin holds. What is being read is in none of these.
+    """
 
     gone: set[str]
     failed: dict[str, str]
+    pinned: set[str]
 
 
 class Blobs:
     """Stored bytes of one daemon. `on_removed` is told of digests whose rows went."""
 
-    def __init__(self, store: LocalStore, ledger: Ledger, budget: Budget) -> None:
+    def __init__(self, store: LocalStore, ledger: Ledger, budget: Budget, pins: Pins) -> None:
         self.store = store
         self.budget = budget
+        self.pins = pins
         self.uses = Uses()
         self.on_removed: list[Callable[[set[str]], None]] = []
         self._files = ledger.files
@@ -89,29 +95,55 @@ class Blobs:
             self.budget.commit(0, blob.disk_bytes)
             return True
 
+    async def pinned(self, digests: list[str]) -> set[str]:
+        """Return which of these blobs a pin holds. Raises LedgerError."""
+        if not self.pins:
+            return set()
+        files = await self._files.of_blobs(digests)
+        return {digest for digest in digests if self.pins.hold_any(files.get(digest, ()))}
+
     async def remove(self, digests: Iterable[str]) -> Removal:
-        """Remove blobs that nobody reads, rows first; return which went.
+        """Remove blobs that nobody reads and no pin holds, rows first; return which went.
 
         One that the disk does not let go gets its rows back and stays counted. Raises LedgerError,
         and then nothing has gone.
         """
         async with self._turn:
-            going = sorted(digest for digest in digests if digest not in self.uses)
-            rows = [row for d in going if (row := await self._files.get_blob(d))]
-            files = {row.sha256: await self._files.of_blob(row.sha256) for row in rows}
-            await self._files.forget_blobs([row.sha256 for row in rows])
-            for told in self.on_removed:
-                told(set(files))
-            failed: dict[str, str] = {}
-            for row in rows:
-                try:
-                    await self.store.delete(row.sha256)
-                    self.budget.removed(row.disk_bytes)
-                except OSError as error:
-                    failed[row.sha256] = error.strerror or "the disk failed"
-                    logger.warning("cannot remove blob %s: %s", row.sha256, error)
-                    await self._give_back(row, files[row.sha256])
-            return Removal(files.keys() - failed.keys(), failed)
+            free = sorted(digest for digest in digests if digest not in self.uses)
+            # Asked here again, whoever planned this: a pin holds from the moment it is made.
+            pinned = await self.pinned(free)
+            gone, failed = await self._remove([d for d in free if d not in pinned])
+            return Removal(gone, failed, pinned)
+
+    async def drop_damaged(self, sha256: str, seen: Identity | None) -> str | None:
+        """Remove a blob that is not what its name says, pinned or not; its readers keep what is.
+
+        `seen` is the file that was found damaged: another one in its place, whole by its making,
+        stays. Returns why it could not go, or None. Raises LedgerError.
+        """
+        async with self._turn:
+            if self.store.identify(sha256) != seen:
+                return None
+            _, failed = await self._remove([sha256])
+            return failed.get(sha256)
+
+    async def _remove(self, going: list[str]) -> tuple[set[str], dict[str, str]]:
+        """Return (gone, failed → why). Callers hold the turn."""
+        rows = [row for d in going if (row := await self._files.get_blob(d))]
+        files = {row.sha256: await self._files.of_blob(row.sha256) for row in rows}
+        await self._files.forget_blobs([row.sha256 for row in rows])
+        for told in self.on_removed:
+            told(set(files))
+        failed: dict[str, str] = {}
+        for row in rows:
+            try:
+                await self.store.delete(row.sha256)
+                self.budget.removed(row.disk_bytes)
+            except OSError as error:
+                failed[row.sha256] = error.strerror or "the disk failed"
+                logger.warning("cannot remove blob %s: %s", row.sha256, error)
+                await self._give_back(row, files[row.sha256])
+        return files.keys() - failed.keys(), failed
 
     async def _give_back(self, blob: BlobRow, files: list[CachedFile]) -> None:
         """Give a blob that could not be removed its rows back."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Container, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.trouble import Trouble
@@ -25,6 +26,9 @@ HIGH, LOW = 0.97, 0.93
 BATCH = 200
 # The disk is shared with others: how often its free space is looked at.
 LOOK_SECONDS = 15.0
+# How long the oldest blobs, all of them pinned, are passed over without being asked about again.
+HELD_SECONDS = 600.0
+ALL_PINNED = "no room on the cache disk: everything that could go is pinned or being read"
 
 
 def plan_eviction(
@@ -44,6 +48,37 @@ def plan_eviction(
     return plan
 
 
+class HeldPrefix:
+    """The oldest blobs that pins hold: they gather at the old end, and are passed over as one.
+
+    Good for as long as the pins are the same, and never for long: a blob can lose its names, and
+    one that is adopted can be older than all of them. Single-threaded.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._last: BlobRow | None = None
+        self._revision = -1
+        self._until = 0.0
+        self._open = False
+
+    def resume(self, revision: int) -> BlobRow | None:
+        """Begin a walk; return behind which blob, under pins of this revision."""
+        if revision != self._revision or self._now() >= self._until:
+            self._last, self._revision = None, revision
+            self._until = self._now() + HELD_SECONDS
+        self._open = True
+        return self._last
+
+    def note(self, rows: list[BlobRow], pinned: Container[str]) -> None:
+        """Take the next blobs of the walk into account."""
+        for row in rows if self._open else ():
+            if row.sha256 not in pinned:
+                self._open = False
+                return
+            self._last = row
+
+
 class Eviction:
     """The worker, and the way for a download to wait for room."""
 
@@ -53,6 +88,7 @@ class Eviction:
         self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._trouble = Trouble(logger)
+        self._held = HeldPrefix()
         self.evicted_blobs = 0
 
     async def reserve(self, wanted: int) -> None:
@@ -79,7 +115,20 @@ class Eviction:
         if missing > self._blobs.budget.used_bytes:
             raise NoRoomError("no room on the cache disk, whatever were evicted")
         if missing:
+            await self._check_enough(missing)
             await self._evict(missing)
+
+    async def _check_enough(self, needed: int) -> None:
+        """Raise NoRoomError if pins leave too little that could go; without pins all could."""
+        if not self._blobs.pins:
+            return
+        async for candidates in self._candidates():
+            needed -= sum(
+                row.disk_bytes for row in candidates if row.sha256 not in self._blobs.uses
+            )
+            if needed <= 0:
+                return
+        raise NoRoomError(ALL_PINNED)
 
     def _above(self, share: float) -> int:
         """Return by how many bytes the cache is above a share of its limit. Raises NoRoomError."""
@@ -109,13 +158,7 @@ class Eviction:
         Raises NoRoomError at the first batch of which something cannot be removed: a disk that is
         read-only must not cost every blob its row.
         """
-        await self._ledger.usage.flush()  # pending access times count
-        last: BlobRow | None = None
-        while needed > 0:
-            candidates = await self._ledger.files.oldest_blobs(last, BATCH)
-            if not candidates:
-                return
-            last = candidates[-1]
+        async for candidates in self._candidates():
             plan = plan_eviction(candidates, needed, self._blobs.uses)
             removal = await self._blobs.remove([row.sha256 for row in plan])
             freed = sum(row.disk_bytes for row in plan if row.sha256 in removal.gone)
@@ -130,3 +173,15 @@ class Eviction:
                 )
             for reason in removal.failed.values():
                 raise NoRoomError(f"a blob cannot be removed: {reason}")
+            if needed <= 0:
+                return
+
+    async def _candidates(self) -> AsyncIterator[list[BlobRow]]:
+        """Yield batches of blobs that no pin holds, least recently used first."""
+        await self._ledger.usage.flush()  # pending access times count
+        last = self._held.resume(self._blobs.pins.revision)
+        while rows := await self._ledger.files.oldest_blobs(last, BATCH):
+            last = rows[-1]
+            pinned = await self._blobs.pinned([row.sha256 for row in rows])
+            self._held.note(rows, pinned)
+            yield [row for row in rows if row.sha256 not in pinned]

@@ -21,11 +21,15 @@ DAY_SECONDS = 86400.0
 
 
 class Plan(msgspec.Struct):
-    """What goes: files' rows, blobs (digest → bytes of disk), pages as (index, project)."""
+    """What goes: files' rows, blobs (digest → bytes of disk), pages as (index, project).
+
+    `pinned` counts the files that would go as well if no pin held them.
+    """
 
     files: list[CachedFile]
     blobs: dict[str, int]
     pages: list[tuple[str, str]]
+    pinned: int = 0
 
     @property
     def disk_bytes(self) -> int:
@@ -43,6 +47,19 @@ class Plan(msgspec.Struct):
     def freed_by(self, digests: Iterable[str]) -> int:
         """What came free with these blobs."""
         return sum(self.blobs[digest] for digest in digests)
+
+
+class Dropped(msgspec.Struct):
+    """What became of cached files that were to go, by the operator's word.
+
+    `pinned` and `failed` name those that did not; `projects` are those that had any.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    projects: set[str] = msgspec.field(default_factory=set)
+    pinned: list[str] = msgspec.field(default_factory=list)
+    failed: list[str] = msgspec.field(default_factory=list)
 
 
 class Pruning:
@@ -75,7 +92,11 @@ class Pruning:
             moment = self._now() - days * DAY_SECONDS
             plan = await self._plan_unused(moment, wanted)
             pages = await self._ledger.pages.unused_since(moment)
-            plan.pages = [page for page in pages if not wanted or page[1] in wanted]
+            plan.pages = [
+                (index, project)
+                for index, project in pages
+                if (not wanted or project in wanted) and not self._blobs.pins.hold_page(project)
+            ]
             return plan
         assert to_size_bytes is not None
         return await self._plan_size(to_size_bytes, wanted)
@@ -108,11 +129,14 @@ class Pruning:
             last = rows[-1]
 
     async def _add(self, plan: Plan, sha256: str, disk_bytes: int, projects: set[str]) -> int:
-        """Take a blob into the plan if nobody reads it and it belongs to `projects` alone."""
+        """Take a blob into the plan if it may go and belongs to `projects` alone."""
         files = await self._ledger.files.of_blob(sha256)
         if sha256 in self._blobs.uses:
             return 0
         if projects and not (files and all(file.project in projects for file in files)):
+            return 0
+        if self._blobs.pins.hold_any(files):
+            plan.pinned += len(files)
             return 0
         plan.files.extend(files)
         plan.blobs[sha256] = disk_bytes
@@ -146,27 +170,30 @@ class Pruning:
             if index in (None, name):
                 pages.forget_all() if project is None else pages.forget(project)
 
-    async def drop_files(
-        self, projects: list[str] | None, index: str | None
-    ) -> tuple[int, int, set[str]]:
-        """Remove cached files of projects (None: of all); return (files, bytes, projects)."""
+    async def drop_files(self, projects: list[str] | None, index: str | None) -> Dropped:
+        """Remove the cached files of projects (None: of all) that no pin holds."""
+        dropped = Dropped()
         names = projects
         if names is None:
             names = [row[0] for row in await self._ledger.files.projects()]
-        dropped, freed, found = 0, 0, set()
         for name in names:
             files = [
                 file
                 for file in await self._ledger.files.of_project(name)
                 if index in (None, file.index)
             ]
-            going = {file.sha256: 0 for file in files}
-            for digest in going:
-                row = await self._ledger.files.get_blob(digest)
-                going[digest] = row.disk_bytes if row else 0
-            gone = (await self._blobs.remove(going)).gone
-            dropped += sum(file.sha256 in gone for file in files)
-            freed += sum(going[digest] for digest in gone)
             if files:
-                found.add(name)
-        return dropped, freed, found
+                dropped.projects.add(name)
+                await self._drop(files, dropped)
+        return dropped
+
+    async def _drop(self, files: list[CachedFile], dropped: Dropped) -> None:
+        going = {file.sha256: 0 for file in files}
+        for digest in going:
+            row = await self._ledger.files.get_blob(digest)
+            going[digest] = row.disk_bytes if row else 0
+        removal = await self._blobs.remove(going)
+        dropped.files += sum(file.sha256 in removal.gone for file in files)
+        dropped.bytes += sum(going[digest] for digest in removal.gone)
+        dropped.pinned += [file.filename for file in files if file.sha256 in removal.pinned]
+        dropped.failed += [file.filename for file in files if file.sha256 in removal.failed]

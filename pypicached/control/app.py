@@ -1,4 +1,4 @@
-"""Handlers of the control socket: typed messages in, one call to `Operations`, messages out.
+"""Handlers of the control socket: typed messages in, one call to what is behind, messages out.
 
 It decides nothing about the cache and knows nothing of how the socket came to be. Rights are
 checked before a handler runs, from the kernel's word about the caller (`rights`).
@@ -29,6 +29,7 @@ from pypicached.messages import (
 )
 
 if TYPE_CHECKING:
+    from pypicached.keeping import Keeping
     from pypicached.operations import Operations
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,9 @@ class _UsageError(Exception):
     """The message is well-formed HTTP but asks for nothing sensible: 400."""
 
 
-def build_app(operations: Operations, *, readers_gid: int | None) -> web.Application:
+def build_app(
+    operations: Operations, keeping: Keeping, *, readers_gid: int | None
+) -> web.Application:
     """Return the application for the control socket.
 
     `readers_gid` is the group whose members may read and invalidate; None: nobody but root and
@@ -60,7 +63,7 @@ def build_app(operations: Operations, *, readers_gid: int | None) -> web.Applica
         return await _guarded(request, handler, rights)
 
     app = web.Application(middlewares=[guard])
-    handlers = _Handlers(operations)
+    handlers = _Handlers(operations, keeping)
     app.add_routes(
         [
             web.get("/status", handlers.status),
@@ -78,8 +81,9 @@ def build_app(operations: Operations, *, readers_gid: int | None) -> web.Applica
 class _Handlers:
     """One method per row of the table in `api`; stateless beside its operations."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, keeping: Keeping) -> None:
         self._operations = operations
+        self._keeping = keeping
 
     async def status(self, _: web.Request) -> web.Response:
         return _json(await self._operations.status())
@@ -102,7 +106,7 @@ class _Handlers:
         message = await _message(request, InvalidateRequest)
         _check_invalidate(message)
         _log_change(request, "invalidate", message)
-        return _json(await self._operations.invalidate(message))
+        return _json(await self._keeping.invalidate(message))
 
     async def offline(self, request: web.Request) -> web.Response:
         message = await _message(request, OfflineRequest)
@@ -116,7 +120,7 @@ class _Handlers:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         # An async generator by contract: closed whatever happens, so that a caller who leaves ends
         # the work at its next step.
-        work = self._operations.prune(message)
+        work = self._keeping.prune(message)
         async with contextlib.aclosing(work) as steps:
             try:
                 async for step in steps:

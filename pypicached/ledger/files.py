@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aiosqlite
 
 from pypicached.ledger.connection import Writer, read
@@ -31,8 +33,17 @@ OLDEST_BLOBS = """
     SELECT sha256, size_bytes, disk_bytes, last_used_at FROM blob
     WHERE (last_used_at, sha256) > (?, ?) ORDER BY last_used_at, sha256 LIMIT ?
 """
+# By digest, which nothing changes: a walk over all blobs that meets each of them once.
+NEXT_BLOBS = """
+    SELECT sha256, size_bytes, disk_bytes, last_used_at FROM blob
+    WHERE sha256 > ? ORDER BY sha256 LIMIT ?
+"""
 TOTALS = "SELECT COUNT(*), COALESCE(SUM(disk_bytes), 0) FROM blob"
 FILES_OF_BLOB = f"SELECT {COLUMNS} FROM file WHERE sha256 = ?"  # noqa: S608
+BLOBS_AT_ONCE = 200
+FILES_OF_BLOBS = f"""
+    SELECT {COLUMNS} FROM file WHERE sha256 IN ({", ".join("?" * BLOBS_AT_ONCE)})
+"""  # noqa: S608
 FILES_OF_PROJECT = f"SELECT {COLUMNS} FROM file WHERE project = ?"  # noqa: S608
 PATHS = """
     SELECT path FROM file INDEXED BY file_by_project
@@ -154,6 +165,23 @@ class Files:
         since = (after.last_used_at, bytes.fromhex(after.sha256)) if after else (-1.0, b"")
         rows = await read(self._commands, OLDEST_BLOBS, (*since, limit))
         return [_blob(row) for row in rows]
+
+    async def next_blobs(self, after: str, limit: int) -> list[BlobRow]:
+        """Return up to `limit` blobs behind the digest `after` ("": the first), by digest."""
+        rows = await read(self._commands, NEXT_BLOBS, (bytes.fromhex(after), limit))
+        return [_blob(row) for row in rows]
+
+    async def of_blobs(self, digests: Sequence[str]) -> dict[str, list[CachedFile]]:
+        """Return every file that each of these blobs holds; one without a file is left out."""
+        found: dict[str, list[CachedFile]] = {}
+        for start in range(0, len(digests), BLOBS_AT_ONCE):
+            keys = [bytes.fromhex(digest) for digest in digests[start : start + BLOBS_AT_ONCE]]
+            # No digest is empty: what is left of the placeholders finds nothing.
+            keys += [b""] * (BLOBS_AT_ONCE - len(keys))
+            for row in await read(self._commands, FILES_OF_BLOBS, keys):
+                file = _file(row)
+                found.setdefault(file.sha256, []).append(file)
+        return found
 
     async def of_blob(self, sha256: str) -> list[CachedFile]:
         """Return every file that a blob holds."""

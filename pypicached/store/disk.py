@@ -69,6 +69,21 @@ def empty_directory(path: Path) -> int:
     return len(names)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Give a small file new content, durably, whole or not at all. Raises OSError."""
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+
+
 def fsync_directory(path: Path) -> None:
     """Make renames in a directory durable (fsync(2): a file's entry is its directory's data)."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -3,7 +3,7 @@
 Commit: seal (cut, fsync) the spool → rename → fsync directory. Atomic: a name under `blobs/` always
 holds whole bytes. A directory that stands where a blob belongs is none of ours and in the way: it
 is moved into `tmp/`, which the next start empties. The store knows no ledger, no budget and no
-policy, and never reads a blob whole by itself.
+policy, and never reads a blob whole by itself: `examine` leaves the pace to its caller.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pypicached.store.disk import DiskPool, disk_bytes, empty_directory, fsync_directory
+from pypicached.store.examination import Examination, Identity, identify
 from pypicached.store.spool import Spool
 
 HEX = set("0123456789abcdef")
@@ -138,6 +139,14 @@ class LocalStore:
             if stat.S_ISREG(about.st_mode):
                 return about
         return None
+
+    def examine(self, sha256: str, size_bytes: int) -> Examination:
+        """Return a look at a blob that is yet to be taken."""
+        return Examination(self._path(sha256), sha256, size_bytes)
+
+    def identify(self, sha256: str) -> Identity | None:
+        """Return which file stands where a blob belongs, or None."""
+        return identify(self._path(sha256))
 
     async def delete(self, sha256: str) -> None:
         """Remove a blob; one that is gone already is no error. Raises OSError."""

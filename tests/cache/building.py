@@ -12,6 +12,7 @@ import msgspec
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.budget import Budget
 from pypicached.cache.eviction import Eviction
+from pypicached.cache.pins import Pins
 from pypicached.ledger import CachedFile, Ledger
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
@@ -92,7 +93,7 @@ async def building(
                 min_free_bytes=0,
                 free_bytes=lambda: parts[0].free_bytes,
             )
-            blobs = Blobs(store, ledger, budget)
+            blobs = Blobs(store, ledger, budget, Pins(root / "pins.txt", disk))
             parts.append(Cache(ledger, store, budget, blobs, Eviction(blobs, ledger)))
             yield parts[0]
     finally:

@@ -260,7 +260,7 @@ async def test_host__prune_on_a_read_only_disk(
         await settled(daemon)
         with monkeypatch.context() as patch:
             patch.setattr(Path, "unlink", refuse)
-            steps = [s async for s in daemon.parts.operations.prune(PruneRequest(days=0))]
+            steps = [s async for s in daemon.parts.keeping.prune(PruneRequest(days=0))]
         answer = steps[-1]
         assert isinstance(answer, PruneAnswer)
         assert (answer.files, answer.bytes) == ([], 0)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pypicached.messages import PruneAnswer, PruneRequest
+from pypicached.messages import InvalidateRequest, PruneAnswer, PruneRequest
+from pypicached.requirement import parse_requirement
 from tests.cache.building import make_file
 from tests.cache.client import Slow, assert_in_step, blobs_in, fetch, settled
 from tests.fake import DistFile, FakeUpstream, make_wheel
@@ -37,7 +38,7 @@ async def fill(daemon: Running, wheels: dict[str, DistFile]) -> dict[str, str]:
 
 async def prune(daemon: Running, **request: object) -> PruneAnswer:
     """Prune, and return the last word."""
-    messages = [m async for m in daemon.parts.operations.prune(PruneRequest(**request))]  # type: ignore[arg-type]
+    messages = [m async for m in daemon.parts.keeping.prune(PruneRequest(**request))]  # type: ignore[arg-type]
     assert isinstance(messages[-1], PruneAnswer)
     return messages[-1]
 
@@ -140,7 +141,7 @@ async def test_prune__read_since_the_plan(
     """What somebody began to read after the plan was made stays, and is not counted."""
     async with running(tmp_path, upstream.url) as daemon:
         await fill(daemon, wheels)
-        pruning = daemon.parts.operations._pruning
+        pruning = daemon.parts.keeping._pruning
         plan = await pruning.plan(0, None, [])
         with daemon.parts.blobs.in_use(wheels["aa"].sha256):
             gone = [digest async for batch, _ in pruning.carry_out(plan) for digest in batch.gone]
@@ -174,11 +175,101 @@ async def test_prune__twice_at_once(
     """Two operators at once remove each blob once, and count it once."""
     async with running(tmp_path, upstream.url) as daemon:
         await fill(daemon, wheels)
-        pruning = daemon.parts.operations._pruning
+        pruning = daemon.parts.keeping._pruning
         plans = [await pruning.plan(0, None, []) for _ in range(2)]
         gone: list[str] = []
         for plan in plans:
             async for batch, _ in pruning.carry_out(plan):
                 gone.extend(batch.gone)
         assert sorted(gone) == sorted(wheels[name].sha256 for name in NAMES)
+        await assert_in_step(daemon)
+
+
+async def pin(daemon: Running, *texts: str) -> None:
+    """Pin these requirements."""
+    await daemon.parts.blobs.pins.add([parse_requirement(text) for text in texts])
+
+
+async def test_prune__pinned_stays(
+    tmp_path: Path, upstream: FakeUpstream, wheels: dict[str, DistFile]
+) -> None:
+    """Pinned files, their sidecars and the page that leads to them stay; the answer counts them."""
+    async with running(tmp_path, upstream.url) as daemon:
+        urls = await fill(daemon, wheels)
+        sidecar = (await fetch(daemon, urls["bb"] + ".metadata")).body
+        await settled(daemon)
+        await pin(daemon, "bb==1.*", "cc==2")
+        daemon.clock.advance(DAY)
+        dry = await prune(daemon, days=0, dry_run=True)
+        answer = await prune(daemon, days=0)
+        assert named(dry) == named(answer) == ["aa", "cc", "dd"]
+        assert (answer.pinned, dry.pinned) == (2, 2)
+        # A pin is about versions, a page about all of them: that of `cc` stays as well.
+        assert answer.pages == 2
+        assert len(blobs_in(daemon)) == 2
+        await assert_in_step(daemon)
+        upstream.clear()
+        assert (await fetch(daemon, urls["bb"])).body == wheels["bb"].body
+        assert (await fetch(daemon, urls["bb"] + ".metadata")).body == sidecar
+        await daemon.page("bb")
+        assert [request.path for request in upstream.requests] == ["/simple/bb/"]
+
+
+async def test_prune__to_size_around_pins(
+    tmp_path: Path, upstream: FakeUpstream, wheels: dict[str, DistFile]
+) -> None:
+    """Down to a size the next in line go where a pin holds what was used longest ago."""
+    async with running(tmp_path, upstream.url) as daemon:
+        await fill(daemon, wheels)
+        await pin(daemon, "aa")
+        answer = await prune(daemon, to_size_bytes=daemon.parts.blobs.budget.used_bytes // 2)
+        assert (named(answer), answer.pinned) == (["bb", "cc"], 1)
+
+
+async def test_prune__pinned_since_the_plan(
+    tmp_path: Path, upstream: FakeUpstream, wheels: dict[str, DistFile]
+) -> None:
+    """A pin holds from the moment it is made, also what a plan was about to remove."""
+    async with running(tmp_path, upstream.url) as daemon:
+        await fill(daemon, wheels)
+        pruning = daemon.parts.keeping._pruning
+        plan = await pruning.plan(0, None, [])
+        await pin(daemon, "aa")
+        gone = [digest async for batch, _ in pruning.carry_out(plan) for digest in batch.gone]
+        assert wheels["aa"].sha256 not in gone
+        assert list(blobs_in(daemon)) == [wheels["aa"].sha256]
+        await assert_in_step(daemon)
+
+
+async def test_prune__sidecars(
+    tmp_path: Path, upstream: FakeUpstream, wheels: dict[str, DistFile]
+) -> None:
+    """A sidecar that nobody asked for goes by its own last use; its wheel stays."""
+    async with running(tmp_path, upstream.url) as daemon:
+        urls = await fill(daemon, {"aa": wheels["aa"]})
+        await fetch(daemon, urls["aa"] + ".metadata")
+        await settled(daemon)
+        daemon.clock.advance(10 * DAY)
+        await fetch(daemon, urls["aa"])
+        answer = await prune(daemon, days=5)
+        assert [file.filename for file in answer.files] == [f"{wheels['aa'].filename}.metadata"]
+        assert list(blobs_in(daemon)) == [wheels["aa"].sha256]
+
+
+@pytest.mark.parametrize("everything", [True, False])
+async def test_invalidate__files_around_pins(
+    tmp_path: Path, upstream: FakeUpstream, wheels: dict[str, DistFile], everything: bool
+) -> None:
+    """`invalidate --files` names the pinned files, which it leaves; the others go."""
+    async with running(tmp_path, upstream.url) as daemon:
+        await fill(daemon, wheels)
+        await pin(daemon, "bb")
+        answer = await daemon.parts.keeping.invalidate(
+            InvalidateRequest(
+                projects=[] if everything else list(NAMES), everything=everything, files=True
+            )
+        )
+        assert (answer.files, answer.pinned) == (3, [wheels["bb"].filename])
+        assert (answer.unknown, answer.failed) == ([], [])
+        assert list(blobs_in(daemon)) == [wheels["bb"].sha256]
         await assert_in_step(daemon)

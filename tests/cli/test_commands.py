@@ -194,7 +194,7 @@ def test_prune__json(control_socket: Path) -> None:
     """One document, whatever progress there was."""
     result = _run("prune", "--days", "1", "--json", "--socket", control_socket)
     assert json.loads(result.stdout).keys() == {
-        "dry_run", "files", "pages", "bytes", "failed",
+        "dry_run", "files", "pages", "bytes", "failed", "pinned",
     }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def serving(operations: FakeOperations, *, readers_gid: int | None = None) -> It
 
 
 async def _start(operations: FakeOperations, path: Path, readers_gid: int | None) -> web.AppRunner:
-    app = build_app(cast(Any, operations), readers_gid=readers_gid)
+    app = build_app(cast(Any, operations), cast(Any, operations), readers_gid=readers_gid)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()

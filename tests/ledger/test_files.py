@@ -100,3 +100,26 @@ async def test_files__unused_of_equal_moments(ledger: Ledger) -> None:
     assert [f.filename for f in await ledger.files.unused_since(2.0)] == names[:2400]
     assert await ledger.files.unused_since(0.0) == []
     assert len(await ledger.files.unused_since(1e12)) == MANY
+
+
+async def test_files__of_many_blobs(ledger: Ledger) -> None:
+    """The names of many blobs are read at once; what has none is left out."""
+    names = [f"f{n}" for n in range(205)]
+    for name in names:
+        await ledger.files.record(file_row(name), 4096)
+    wanted = [digest_of(name) for name in [*names, "none"]]
+    found = await ledger.files.of_blobs(wanted)
+    assert found == {digest_of(name): [file_row(name)] for name in names}
+    assert await ledger.files.of_blobs([]) == {}
+
+
+async def test_files__walk_by_digest(ledger: Ledger) -> None:
+    """A walk by digest meets every blob once, whatever is used meanwhile."""
+    for name in "abcde":
+        await ledger.files.record(file_row(name), 4096)
+    met: list[str] = []
+    while rows := await ledger.files.next_blobs(met[-1] if met else "", 2):
+        met += [row.sha256 for row in rows]
+        ledger.usage.touch_file("pypi", "files.test/a", "file", digest_of("a"))
+        await ledger.usage.flush()
+    assert met == sorted(digest_of(name) for name in "abcde")

@@ -40,7 +40,7 @@ async def test_page__rule_42_invalidate_clears_it(daemon: Running, upstream: Fak
     """`invalidate` makes a remembered 404 be asked anew at once."""
     assert (await ask(daemon, "/simple/new/")).status == 404
     upstream.add("new", make_wheel("new"))
-    await daemon.daemon.parts.operations.invalidate(InvalidateRequest(projects=["new"]))
+    await daemon.daemon.parts.keeping.invalidate(InvalidateRequest(projects=["new"]))
     assert (await ask(daemon, "/simple/new/")).status == 200
 
 
@@ -79,7 +79,7 @@ async def test_page__invalidated_page_stays_in_reserve(
     """After `invalidate` upstream is asked; if it fails, the old page is served with its age."""
     await ask(daemon)
     daemon.clock.advance(20)
-    await daemon.daemon.parts.operations.invalidate(InvalidateRequest(projects=["alpha"]))
+    await daemon.daemon.parts.keeping.invalidate(InvalidateRequest(projects=["alpha"]))
     await upstream.stop()
     reply = await ask(daemon)
     assert reply.status == 200

@@ -156,7 +156,7 @@ async def test_ownership__removed_by_its_owner(
             assert await owner(daemon, "both") == 404
             assert await owner(daemon, "both", "/public") == 404
         assert public.count("/simple/both/") == 0
-        await daemon.daemon.parts.operations.invalidate(InvalidateRequest(projects=["both"]))
+        await daemon.daemon.parts.keeping.invalidate(InvalidateRequest(projects=["both"]))
         assert await owner(daemon, "both") == "public"
 
 

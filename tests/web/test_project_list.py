@@ -140,7 +140,7 @@ async def test_list__invalidate(daemon: Running, upstream: FakeUpstream) -> None
     """`invalidate --project-list` makes the next request ask upstream."""
     await ask(daemon)
     upstream.add("zeta", make_wheel("zeta"))
-    await daemon.daemon.parts.operations.invalidate(InvalidateRequest(project_list=True))
+    await daemon.daemon.parts.keeping.invalidate(InvalidateRequest(project_list=True))
     assert names(await ask(daemon)) == [*NAMES, "zeta"]
 
 
