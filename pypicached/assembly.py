@@ -234,7 +234,9 @@ class Assembly:
             now=self._now,
         )
         pruning = Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now)
-        self.keeping = Keeping(pruning, self.connections)
+        self.keeping = Keeping(
+            ledger=self.ledger, pins=self.blobs.pins, pruning=pruning, indexes=self.connections
+        )
         private = {i.name: i.authentication != "none" for i in settings.indexes}
         scope = "private" if any(private.values()) else "public"
         # A list of all indexes is fresh for no longer than each of them is (rule 36).

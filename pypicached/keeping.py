@@ -1,4 +1,4 @@
-"""What an operator asks about what is kept: prune and invalidate.
+"""What an operator asks about what is kept: pins, prune, invalidate.
 
 `daemon` builds one; `control` serves commands from it. What goes and what stays is decided in
 `cache`; here it is put into messages.
@@ -9,17 +9,53 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Container
 
 from pypicached import messages
+from pypicached.cache.pins import Pins, matches
 from pypicached.cache.pruning import Pruning
 from pypicached.errors import NotFoundError, PypicachedError
+from pypicached.ledger import Ledger
 from pypicached.messages import iso
+from pypicached.requirement import Requirement
 
 
 class Keeping:
     """Changes to what is kept. Any number of callers; they do not wait for each other."""
 
-    def __init__(self, pruning: Pruning, indexes: Container[str]) -> None:
+    def __init__(
+        self, *, ledger: Ledger, pins: Pins, pruning: Pruning, indexes: Container[str]
+    ) -> None:
+        self._ledger = ledger
+        self._pins = pins
         self._pruning = pruning
         self._indexes = indexes
+
+    # ── pins ─────────────────────────────────────────────────────────────────────────────────
+
+    async def pins(self) -> list[messages.PinRow]:
+        """Return all pins, as the file has them now. Raises PinsError, LedgerError."""
+        await self._pins.read_or_raise()
+        return [await self._pin_row(rule) for rule in self._pins.rules]
+
+    async def pin(self, wanted: list[Requirement]) -> messages.PinAnswer:
+        """Hold what these rules mean, now and later. Raises PinsError, LedgerError."""
+        return await self._answer(wanted, await self._pins.add(wanted))
+
+    async def unpin(self, unwanted: list[Requirement]) -> messages.PinAnswer:
+        """Let go of what these very rules held. Raises PinsError, LedgerError."""
+        return await self._answer(unwanted, await self._pins.remove(unwanted))
+
+    async def _answer(
+        self, asked: list[Requirement], changed: list[Requirement]
+    ) -> messages.PinAnswer:
+        return messages.PinAnswer(
+            [await self._pin_row(rule) for rule in changed],
+            [str(rule) for rule in asked if rule not in changed],
+        )
+
+    async def _pin_row(self, rule: Requirement) -> messages.PinRow:
+        files = [f for f in await self._ledger.files.of_project(rule.project) if matches(rule, f)]
+        return messages.PinRow(str(rule), len(files), sum(file.size_bytes for file in files))
+
+    # ── prune, invalidate ────────────────────────────────────────────────────────────────────
 
     async def prune(
         self, request: messages.PruneRequest

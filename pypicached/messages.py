@@ -14,6 +14,8 @@ or `{"error": "…"}`).
 | `POST /prune` with `PruneRequest` | NDJSON of `PruneLine` |
 | `POST /offline` with `OfflineRequest` | `OfflineAnswer` |
 | `POST /invalidate` with `InvalidateRequest` | `InvalidateAnswer` |
+| `GET /pins` | `list[PinRow]` |
+| `POST /pin`, `POST /unpin` with `PinRequest` | `PinAnswer` |
 
 Errors are `{"error": "one sentence"}` with 400 (wrong usage), 403 (not allowed) or 404.
 """
@@ -255,3 +257,27 @@ class InvalidateAnswer(msgspec.Struct):
     bytes: int = 0
     pinned: list[str] = []
     failed: list[str] = []
+
+
+class PinRow(msgspec.Struct):
+    """`pypicached pin`: one rule, and what is cached of what it holds, sidecars included."""
+
+    requirement: str
+    files: int
+    size_bytes: int
+
+
+class PinRequest(msgspec.Struct):
+    """Rules to pin or unpin, as PEP 508 spells them: a name and versions, nothing else."""
+
+    requirements: list[str]
+
+
+class PinAnswer(msgspec.Struct):
+    """The rules that were asked for, each spelled in the one way that the list has it.
+
+    `unchanged` are those that were pinned already, or (of an unpin) were not pinned.
+    """
+
+    changed: list[PinRow]
+    unchanged: list[str]

@@ -79,10 +79,15 @@ class Pins:
         async with self._turn:
             await self._read()
 
+    async def read_or_raise(self) -> None:
+        """The same; raises PinsError if the file cannot be read, and then everything is held."""
+        async with self._turn:
+            await self._read_or_refuse()
+
     async def add(self, wanted: list[Requirement]) -> list[Requirement]:
         """Pin; return those that are new. Raises PinsError, and then nothing has changed."""
         async with self._turn:
-            await self._read_or_raise()
+            await self._read_or_refuse()
             new: list[Requirement] = []
             for rule in wanted:
                 if rule not in self._rules.get(rule.project, ()) and rule not in new:
@@ -94,7 +99,7 @@ class Pins:
     async def remove(self, unwanted: list[Requirement]) -> list[Requirement]:
         """Unpin; return those that were pinned. Raises PinsError, and then nothing has changed."""
         async with self._turn:
-            await self._read_or_raise()
+            await self._read_or_refuse()
             known = [rule for rule in unwanted if rule in self._rules.get(rule.project, ())]
             if known:
                 await self._write([line for line in self._lines if _rule_of(line) not in known])
@@ -116,7 +121,7 @@ class Pins:
         else:
             self._take(raw.decode("utf-8", "surrogateescape").rstrip("\n").split("\n"))
 
-    async def _read_or_raise(self) -> None:
+    async def _read_or_refuse(self) -> None:
         await self._read()
         if self._unreadable:
             raise PinsError(self.problems[0])

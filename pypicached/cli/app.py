@@ -13,7 +13,18 @@ import typer
 from typer.core import TyperGroup
 
 from pypicached import __version__
-from pypicached.cli import cached, client, config, invalidate, offline, prune, serve, stats, status
+from pypicached.cli import (
+    cached,
+    client,
+    config,
+    invalidate,
+    offline,
+    pin,
+    prune,
+    serve,
+    stats,
+    status,
+)
 from pypicached.cli.terminal import print_line, print_note
 from pypicached.errors import ControlError, PypicachedError, SettingsError
 
@@ -89,6 +100,8 @@ app.command("stats", rich_help_panel="Look")(stats.stats)
 app.command("list", rich_help_panel="Look")(cached.list_cached)
 app.command("prune", rich_help_panel="Change")(prune.prune)
 app.command("invalidate", rich_help_panel="Change")(invalidate.invalidate)
+app.command("pin", rich_help_panel="Change")(pin.pin)
+app.command("unpin", rich_help_panel="Change")(pin.unpin)
 app.command("offline", rich_help_panel="Change")(offline.offline)
 app.command("client", rich_help_panel="Set up")(client.client)
 app.add_typer(config.app, name="config", rich_help_panel="Set up")

@@ -36,7 +36,10 @@ def invalidate(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Ask upstream again at the next request; the old pages stay in reserve until it answers."""
+    """Ask upstream again at the next request; the old pages stay in reserve until it answers.
+
+    Exit code 1 if --files leaves some: pinned ones, or what the disk did not let go.
+    """
     asked = (bool(projects), project_list, everything)
     if sum(asked) != 1:
         raise ControlError(_TOO_MUCH if any(asked) else _NOTHING, exit_code=2)
@@ -56,12 +59,18 @@ def invalidate(
         print_json(answer)
     else:
         _print_answer(answer, files)
+    if answer.pinned or answer.failed:
+        raise typer.Exit(1)
 
 
 def _print_answer(answer: InvalidateAnswer, files: bool) -> None:
     print_line(f"{count(answer.pages, 'page')} will be asked for anew")
     if files:
         print_line(f"{count(answer.files, 'file')} removed, {size(answer.bytes)}")
+    for name in answer.pinned:
+        print_note(f"{clean(name)} is pinned and stays; `pypicached pin` lists what is pinned")
+    for name in answer.failed:
+        print_note(f"could not remove {clean(name)}: see the daemon's log")
     if answer.unknown:
         names = ", ".join(clean(name) for name in answer.unknown)
         print_note(f"nothing was cached of {names}")

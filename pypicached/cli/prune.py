@@ -104,5 +104,7 @@ def _print_answer(answer: PruneAnswer) -> None:
     done = "would remove" if answer.dry_run else "removed"
     files, pages = count(len(answer.files), "file"), count(answer.pages, "page")
     print_line(f"{done} {files} and {pages}, {size(answer.bytes)}")
+    if answer.pinned:
+        print_line(f"{count(answer.pinned, 'file')} more would go but for a pin")
     for name in answer.failed:
         print_line(f"could not remove {clean(name)}: see the daemon's log")

@@ -7,7 +7,6 @@ checked before a handler runs, from the kernel's word about the caller (`rights`
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -16,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
+from pypicached.control.lines import send_lines
 from pypicached.control.rights import Rights, own_rights, peer_uid
 from pypicached.errors import NotFoundError, PypicachedError, clean
 from pypicached.messages import (
     ErrorAnswer,
     InvalidateRequest,
     OfflineRequest,
-    Progress,
-    PruneAnswer,
-    PruneLine,
+    PinRequest,
     PruneRequest,
 )
+from pypicached.requirement import Requirement, parse_requirement
 
 if TYPE_CHECKING:
     from pypicached.keeping import Keeping
@@ -73,6 +72,9 @@ def build_app(
             web.post("/prune", handlers.prune),
             web.post("/invalidate", handlers.invalidate),
             web.post("/offline", handlers.offline),
+            web.get("/pins", handlers.pins),
+            web.post("/pin", handlers.pin),
+            web.post("/unpin", handlers.unpin),
         ]
     )
     return app
@@ -117,29 +119,22 @@ class _Handlers:
         message = await _message(request, PruneRequest)
         _check_prune(message)
         _log_change(request, "prune", message)
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        # An async generator by contract: closed whatever happens, so that a caller who leaves ends
-        # the work at its next step.
-        work = self._keeping.prune(message)
-        async with contextlib.aclosing(work) as steps:
-            try:
-                async for step in steps:
-                    if not response.prepared:
-                        await response.prepare(request)
-                    await response.write(_prune_line(step))
-            except ConnectionError:
-                _log.info("prune: the caller went away; stopped")
-                raise
-            except Exception as error:
-                # Before the first line the guard can still give it a status of its own.
-                if not response.prepared:
-                    raise
-                _, sentence = _explain(error)
-                await response.write(_encode_line(PruneLine(error=sentence)))
-        if not response.prepared:
-            raise RuntimeError("prune ended without an answer")
-        await response.write_eof()
-        return response
+        return await send_lines(request, self._keeping.prune(message), _sentence)
+
+    async def pins(self, _: web.Request) -> web.Response:
+        return _json(await self._keeping.pins())
+
+    async def pin(self, request: web.Request) -> web.Response:
+        message = await _message(request, PinRequest)
+        rules = _rules(message)
+        _log_change(request, "pin", message)
+        return _json(await self._keeping.pin(rules))
+
+    async def unpin(self, request: web.Request) -> web.Response:
+        message = await _message(request, PinRequest)
+        rules = _rules(message)
+        _log_change(request, "unpin", message)
+        return _json(await self._keeping.unpin(rules))
 
 
 async def _guarded(request: web.Request, handler: _Handler, rights: Rights) -> web.StreamResponse:
@@ -171,6 +166,10 @@ def _explain(error: Exception) -> tuple[int, str]:
         case _:
             _log.error("control: unexpected error", exc_info=error)
             return 500, _INTERNAL
+
+
+def _sentence(error: Exception) -> str:
+    return _explain(error)[1]
 
 
 def _uid(request: web.Request) -> int:
@@ -208,6 +207,17 @@ def _check_invalidate(message: InvalidateRequest) -> None:
         raise _UsageError("the project list has no files; leave --files off")
 
 
+def _rules(message: PinRequest) -> list[Requirement]:
+    """Return the rules, each once."""
+    if not message.requirements:
+        raise _UsageError("give at least one requirement")
+    try:
+        rules = [parse_requirement(text) for text in message.requirements]
+    except ValueError as error:
+        raise _UsageError(str(error)) from None
+    return list(dict.fromkeys(rules))
+
+
 def _sort(request: web.Request) -> str:
     sort = request.query.get("sort", "size")
     if sort not in _SORTS:
@@ -223,16 +233,6 @@ def _number(request: web.Request, name: str, default: float) -> float:
     if not math.isfinite(value) or value < 0:
         raise _UsageError(f"{name} is at least 0")
     return value
-
-
-def _prune_line(step: Progress | PruneAnswer) -> bytes:
-    if isinstance(step, Progress):
-        return _encode_line(PruneLine(progress=step))
-    return _encode_line(PruneLine(result=step))
-
-
-def _encode_line(line: PruneLine) -> bytes:
-    return msgspec.json.encode(line) + b"\n"
 
 
 def _json(answer: Any) -> web.Response:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import http.client
-import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,14 +15,17 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from pypicached.control.exchange import FAILED, NO_DAEMON, NOT_ALLOWED, Exchange, UnixConnection
 from pypicached.errors import ControlError
 from pypicached.messages import (
-    ErrorAnswer,
     FileRow,
     InvalidateAnswer,
     InvalidateRequest,
     OfflineAnswer,
     OfflineRequest,
+    PinAnswer,
+    PinRequest,
+    PinRow,
     Progress,
     ProjectRow,
     PruneAnswer,
@@ -36,13 +36,6 @@ from pypicached.messages import (
 )
 
 _Answer = TypeVar("_Answer")
-
-# Exit codes of PRODUCT.md section 3.
-_FAILED: Final = 1
-_USAGE: Final = 2
-_NO_DAEMON: Final = 3
-_NOT_ALLOWED: Final = 4
-_EXIT_CODES: Final = {400: _USAGE, 403: _NOT_ALLOWED, 404: _FAILED}
 
 _READ_SECONDS: Final = 30.0
 # Between two progress lines; a huge delete may keep the disk busy that long.
@@ -94,6 +87,18 @@ class ControlClient:
         """Stop or resume asking upstreams; ControlError."""
         return self._ask("POST", "/offline", OfflineAnswer, request)
 
+    def pins(self) -> list[PinRow]:
+        """Return all pins; ControlError."""
+        return self._ask("GET", "/pins", list[PinRow])
+
+    def pin(self, requirements: list[str]) -> PinAnswer:
+        """Hold what these requirements mean; ControlError."""
+        return self._ask("POST", "/pin", PinAnswer, PinRequest(requirements))
+
+    def unpin(self, requirements: list[str]) -> PinAnswer:
+        """Let go of it; ControlError."""
+        return self._ask("POST", "/unpin", PinAnswer, PinRequest(requirements))
+
     def prune(self, request: PruneRequest, on_progress: Callable[[Progress], None]) -> PruneAnswer:
         """Remove files, reporting on the way; ControlError.
 
@@ -103,7 +108,7 @@ class ControlClient:
             while True:
                 step = exchange.line(PruneLine)
                 if step.error is not None:
-                    raise ControlError(step.error, _FAILED)
+                    raise ControlError(step.error, FAILED)
                 if step.result is not None:
                     return step.result
                 if step.progress is not None:
@@ -118,30 +123,30 @@ class ControlClient:
     @contextlib.contextmanager
     def _asked(
         self, method: str, path: str, seconds: float, message: msgspec.Struct | None
-    ) -> Iterator[_Exchange]:
+    ) -> Iterator[Exchange]:
         """Send a request and yield the exchange once its answer is known to be a 200."""
         connection, where = self._connect(seconds)
         with contextlib.closing(connection):
-            exchange = _Exchange(connection, where)
+            exchange = Exchange(connection, where)
             exchange.send(method, path, message)
             yield exchange
 
-    def _connect(self, seconds: float) -> tuple[_UnixConnection, Path]:
+    def _connect(self, seconds: float) -> tuple[UnixConnection, Path]:
         """Return a connection to the first daemon that answers and its socket; ControlError."""
         looked: list[str] = []
         denied: list[Path] = []
         for path in self._sockets:
             try:
-                return _UnixConnection.open(path, seconds), path
+                return UnixConnection.open(path, seconds), path
             except PermissionError:
                 denied.append(path)
             except OSError as error:
                 looked.append(f"{path} ({_absence(error)})")
         if denied:
             places = " and ".join(map(str, denied))
-            raise ControlError(f"not allowed to use {places}: {_who_may(denied[0])}", _NOT_ALLOWED)
+            raise ControlError(f"not allowed to use {places}: {_who_may(denied[0])}", NOT_ALLOWED)
         places = ", ".join(looked) or "nowhere: no socket is known"
-        raise ControlError(f"no daemon answers, looked at {places}; {_HOW_TO_START}", _NO_DAEMON)
+        raise ControlError(f"no daemon answers, looked at {places}; {_HOW_TO_START}", NO_DAEMON)
 
 
 def _who_may(path: Path) -> str:
@@ -152,73 +157,6 @@ def _who_may(path: Path) -> str:
         return f"it is the daemon of {path.owner()}; only that user and root may connect"
     except (OSError, KeyError):
         return _HOW_TO_JOIN
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over an AF_UNIX socket that is already connected."""
-
-    @classmethod
-    def open(cls, path: Path, seconds: float) -> _UnixConnection:
-        """Connect; OSError if nobody accepts there."""
-        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            stream.settimeout(seconds)
-            stream.connect(os.fsencode(path))
-        except BaseException:
-            stream.close()
-            raise
-        connection = cls("localhost", timeout=seconds)
-        connection.sock = stream
-        return connection
-
-
-class _Exchange:
-    """One request and its answer; each read is guarded, so that only the daemon's end is blamed."""
-
-    def __init__(self, connection: _UnixConnection, where: Path) -> None:
-        self._connection = connection
-        self._where = where
-        self._response: http.client.HTTPResponse | None = None
-
-    def send(self, method: str, path: str, message: msgspec.Struct | None) -> None:
-        """Ask; ControlError unless the answer is a 200."""
-        body = None if message is None else msgspec.json.encode(message)
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        with self._guarded(silent_code=_NO_DAEMON):
-            self._connection.request(method, path, body, headers)
-            self._response = self._connection.getresponse()
-        status = self._response.status
-        if status != http.client.OK:
-            refusal = self.body(ErrorAnswer).error
-            raise ControlError(refusal, _EXIT_CODES.get(status, _FAILED))
-
-    def body(self, kind: type[_Answer]) -> _Answer:
-        """Return the whole answer; ControlError if it was cut or is of another shape."""
-        assert self._response is not None
-        with self._guarded():
-            return msgspec.json.decode(self._response.read(), type=kind)
-
-    def line(self, kind: type[_Answer]) -> _Answer:
-        """Return the next line of the answer; ControlError if there is none."""
-        assert self._response is not None
-        with self._guarded():
-            # At the end of the body that is nothing, which is no JSON either.
-            return msgspec.json.decode(self._response.readline(), type=kind)
-
-    @contextlib.contextmanager
-    def _guarded(self, silent_code: int = _FAILED) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError as error:
-            seconds = self._connection.timeout
-            sentence = f"the daemon at {self._where} said nothing for {seconds:g} s"
-            raise ControlError(sentence, silent_code) from error
-        except msgspec.ValidationError as error:
-            reason = f"the daemon at {self._where} answered what this command does not understand"
-            raise ControlError(f"{reason}; after an upgrade restart it", _FAILED) from error
-        except (http.client.HTTPException, ConnectionError, msgspec.DecodeError) as error:
-            sentence = f"the daemon at {self._where} stopped in the middle of its answer"
-            raise ControlError(sentence, _FAILED) from error
 
 
 def _absence(error: OSError) -> str:

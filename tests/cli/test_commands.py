@@ -23,7 +23,13 @@ from pypicached.messages import (
     Stats,
     Status,
 )
+from pypicached.requirement import parse_requirement
 from tests.control.daemon import STATUS, USED_AT, FakeOperations
+
+# The commands that talk to the daemon.
+ASKING = (
+    "status", "stats", "list", "prune", "invalidate", "offline", "pin", "unpin", "client"
+)  # fmt: skip
 
 
 def _run(*arguments: str | Path) -> Result:
@@ -40,14 +46,11 @@ def test_help__groups() -> None:
     text = _run("--help").stdout
     places = [text.index(f" {panel} ") for panel in ("Run", "Look", "Change", "Set up")]
     assert places == sorted(places)
-    for command in ("serve", "status", "stats", "list", "prune", "invalidate", "offline", "config",
-                    "client"):  # fmt: skip
+    for command in ("serve", "config", *ASKING):
         assert f"│ {command} " in text
 
 
-@pytest.mark.parametrize(
-    "command", ["status", "stats", "list", "prune", "invalidate", "offline", "client"]
-)
+@pytest.mark.parametrize("command", ASKING)
 def test_help__socket(command: str) -> None:
     """Every command that talks to the daemon can be told its socket."""
     result = _run(command, "--help")
@@ -211,6 +214,10 @@ def test_prune__json(control_socket: Path) -> None:
         ("invalidate", "demo", "--all"),
         ("invalidate", "--project-list", "--files"),
         ("invalidate", "../x"),
+        ("pin", "flask[async]"),
+        ("pin", "flask", "flask=3"),
+        ("unpin",),
+        ("unpin", "flask @ https://files.test/flask-1.0.tar.gz"),
         ("list", "x-"),
         ("stats", "--since", "yesterday"),
         ("client", "pip", "--url", "http://u:p@h"),
@@ -224,7 +231,7 @@ def test_usage__one_sentence(tmp_path: Path, arguments: tuple[str, ...]) -> None
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["prune", "invalidate"])
+@pytest.mark.parametrize("command", ["prune", "invalidate", "unpin"])
 def test_usage__example(command: str) -> None:
     """Without anything to work on the sentence shows how it is done."""
     assert f"`pypicached {command} " in _run(command).stderr
@@ -289,6 +296,49 @@ def test_invalidate__unknown(control_socket: Path) -> None:
     result = _run("invalidate", "demo", "dmeo", "--files", "--socket", control_socket)
     assert (result.exit_code, result.stderr) == (0, "pypicached: nothing was cached of dmeo\n")
     assert result.stdout == "1 page will be asked for anew\n2 files removed, 3 KiB\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_invalidate__pinned(
+    control_socket: Path, operations: FakeOperations, arguments: tuple[str, ...]
+) -> None:
+    """A pinned file stays, is named, and the exit code is 1: some of it was not done."""
+    operations.pinned = ["demo-1.0.tar.gz"]
+    result = _run("invalidate", "demo", "--files", *arguments, "--socket", control_socket)
+    assert result.exit_code == 1
+    assert "demo-1.0.tar.gz" in (result.stdout if arguments else result.stderr)
+
+
+def test_pin__lists(control_socket: Path) -> None:
+    """Without requirements it lists the pins, a line each in a pipe, or as JSON."""
+    result = _run("pin", "--socket", control_socket)
+    assert result.stdout == "requirement\tfiles\tsize_bytes\ndemo==1.*\t2\t1536\n"
+    (row,) = json.loads(_run("pin", "--json", "--socket", control_socket).stdout)
+    assert row == {"requirement": "demo==1.*", "files": 2, "size_bytes": 1536}
+
+
+def test_pin__told(control_socket: Path, operations: FakeOperations) -> None:
+    """What is new is told with what it holds, what was pinned already as such; both are well."""
+    result = _run("pin", "Flask == 3.*", "demo", "--socket", control_socket)
+    assert operations.asked == [[parse_requirement("flask==3.*"), parse_requirement("demo")]]
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "pinned flask==3.*: 2 files cached, 1.5 KiB",
+        "demo was pinned already",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_unpin__not_pinned(control_socket: Path, arguments: tuple[str, ...]) -> None:
+    """What is not pinned is named, and the exit code is 1; the rest is done."""
+    result = _run("unpin", "demo", "flask", *arguments, "--socket", control_socket)
+    assert result.exit_code == 1
+    assert result.stderr == "pypicached: flask is not pinned; `pypicached pin` lists what is\n"
+    if arguments:
+        assert json.loads(result.stdout)["changed"][0]["requirement"] == "demo"
+    else:
+        assert result.stdout == "unpinned demo: no file\n"
+    assert _run("unpin", "demo", "--socket", control_socket).exit_code == 0
 
 
 def test_error__no_daemon(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from pypicached.messages import (
     KindStats,
     OfflineAnswer,
     OfflineRequest,
+    PinAnswer,
+    PinRow,
     Progress,
     ProjectRow,
     PruneAnswer,
@@ -34,6 +36,7 @@ from pypicached.messages import (
     Status,
     TopProject,
 )
+from pypicached.requirement import Requirement
 
 USED_AT = "2026-01-02T03:04:05Z"
 STATUS = Status(
@@ -71,6 +74,7 @@ class FakeOperations:
         self.asked: list[Any] = []
         self.error: Exception | None = None
         self.prune_steps: PruneSteps = _prune_at_once
+        self.pinned: list[str] = []
         self.projects = [ProjectRow("demo", 1, 1536, USED_AT, 7)]
 
     async def status(self) -> Status:
@@ -105,7 +109,24 @@ class FakeOperations:
     async def invalidate(self, request: InvalidateRequest) -> InvalidateAnswer:
         """Know `demo` only."""
         self.asked.append(request)
-        return InvalidateAnswer(1, [p for p in request.projects if p != "demo"], 2, 3072)
+        unknown = [project for project in request.projects if project != "demo"]
+        return InvalidateAnswer(1, unknown, 2, 3072, self.pinned)
+
+    async def pins(self) -> list[PinRow]:
+        """Return one pin."""
+        return [PinRow("demo==1.*", 2, 1536)]
+
+    async def pin(self, rules: list[Requirement]) -> PinAnswer:
+        """Have `demo` pinned already."""
+        self.asked.append(rules)
+        new = [str(rule) for rule in rules if rule.project != "demo"]
+        return PinAnswer([PinRow(rule, 2, 1536) for rule in new], ["demo"])
+
+    async def unpin(self, rules: list[Requirement]) -> PinAnswer:
+        """Have nothing but `demo` pinned."""
+        self.asked.append(rules)
+        other = [str(rule) for rule in rules if rule.project != "demo"]
+        return PinAnswer([PinRow("demo", 0, 0)], other)
 
     def set_offline(self, request: OfflineRequest) -> OfflineAnswer:
         """Have been online until now, with two downloads under way."""

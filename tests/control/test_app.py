@@ -16,6 +16,7 @@ import pytest
 
 from pypicached.errors import LedgerError
 from pypicached.messages import Progress, PruneAnswer, PruneRequest
+from pypicached.requirement import parse_requirement
 from tests.control.daemon import PRUNED, FakeOperations
 
 
@@ -60,6 +61,9 @@ async def test_stats__parameters(control_socket: Path, operations: FakeOperation
         ("POST", "/invalidate", {}),
         ("POST", "/invalidate", {"project_list": True, "files": True}),
         ("POST", "/invalidate", {"projects": ["demo"], "everything": True}),
+        ("POST", "/pin", {"requirements": []}),
+        ("POST", "/pin", {"requirements": ["demo", "flask[async]"]}),
+        ("POST", "/unpin", {"requirements": ["no name"]}),
     ],
 )
 async def test_control__wrong_usage(
@@ -105,7 +109,13 @@ async def test_control__unexpected_error(
 
 
 @pytest.mark.parametrize(
-    ("url", "body"), [("/prune", {"days": 3}), ("/invalidate", {"projects": ["demo"]})]
+    ("url", "body"),
+    [
+        ("/prune", {"days": 3}),
+        ("/invalidate", {"projects": ["demo"]}),
+        ("/pin", {"requirements": ["demo"]}),
+        ("/unpin", {"requirements": ["demo"]}),
+    ],
 )
 async def test_change__logged(
     control_socket: Path, caplog: pytest.LogCaptureFixture, url: str, body: Any
@@ -114,6 +124,15 @@ async def test_change__logged(
     caplog.set_level(logging.INFO)
     await _ask(control_socket, "POST", url, body)
     assert f"uid {os.geteuid()}: {url[1:]}" in caplog.text
+
+
+async def test_pin__rules(control_socket: Path, operations: FakeOperations) -> None:
+    """Requirements arrive as rules, each once; the answer has the contract's keys."""
+    body = {"requirements": ["Flask == 3.*", "flask==3.*"]}
+    status, answer = await _ask(control_socket, "POST", "/pin", body)
+    assert (status, operations.asked) == (200, [[parse_requirement("flask==3.*")]])
+    row = {"requirement": "flask==3.*", "files": 2, "size_bytes": 1536}
+    assert answer == {"changed": [row], "unchanged": ["demo"]}
 
 
 async def test_prune__lines(control_socket: Path, operations: FakeOperations) -> None:

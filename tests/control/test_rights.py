@@ -36,14 +36,17 @@ def test_rights__root_and_the_daemon_itself(uid: int, gid: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/status"), ("GET", "/list/demo"), ("POST", "/invalidate")]
+    ("method", "path"),
+    [("GET", "/status"), ("GET", "/list/demo"), ("GET", "/pins"), ("POST", "/invalidate")],
 )
 def test_rights__group(method: str, path: str) -> None:
     """Members of the readers' group read and invalidate."""
     assert Rights(_DAEMON, _GID).refusal(_OTHER, method, path) is None
 
 
-@pytest.mark.parametrize("path", ["/prune", "/offline", "/anything", "/invalidate/x"])
+@pytest.mark.parametrize(
+    "path", ["/prune", "/offline", "/pin", "/unpin", "/anything", "/invalidate/x"]
+)
 def test_rights__group_may_not_change(path: str) -> None:
     """Everything else is refused to the group, with a sentence that names who may."""
     refusal = Rights(_DAEMON, _GID).refusal(_OTHER, "POST", path) or ""

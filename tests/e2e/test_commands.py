@@ -85,6 +85,38 @@ def test_prune__nothing_asked(daemon: DaemonProcess) -> None:
     assert "--days" in done.stderr
 
 
+# ── pin ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pin__holds_over_restarts(upstream: ThreadedFakeUpstream, daemon: DaemonProcess) -> None:
+    """A pin holds what is cached later, over a restart and the loss of the ledger, until unpin."""
+    done = daemon.command("pin", "new>=1,<2")
+    assert (done.returncode, done.stdout) == (0, "pinned new<2,>=1: no file\n")
+    for project, wheel in (("old", OLD), ("new", NEW)):
+        upstream.add(project, wheel)
+        daemon.fetch(project)
+    daemon.settle()
+    pinned = [{"requirement": "new<2,>=1", "files": 1, "size_bytes": len(NEW.body)}]
+    assert daemon.ask("pin") == pinned
+    assert [row["pinned"] for row in daemon.ask("list", "new")] == [True]
+    daemon.stop()
+    (daemon.cache / "ledger.sqlite").unlink()
+    daemon.start()
+    for project in ("old", "new"):
+        daemon.fetch(project)
+    assert daemon.ask("pin") == pinned
+    removed = daemon.ask("prune", "--days", "0")
+    assert [file["project"] for file in removed["files"]] == ["old"]
+    assert (removed["pinned"], upstream.count("*.whl")) == (1, 2)
+
+    done = daemon.command("invalidate", "new", "--files")
+    assert (done.returncode, NEW.filename in done.stderr) == (1, True)
+    assert daemon.command("unpin", "new").returncode == 1
+    assert daemon.command("unpin", "new>=1,<2").returncode == 0
+    assert daemon.command("prune", "--days", "0").returncode == 0
+    assert daemon.ask("list") == []
+
+
 # ── status, stats, list, invalidate ──────────────────────────────────────────────────────────
 
 

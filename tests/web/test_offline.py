@@ -70,7 +70,7 @@ async def test_offline__list_follows_the_cached_set(daemon: Running) -> None:
     switch(daemon)
     assert listed(await ask(daemon)) == [OLD.filename, NEW.filename]
     used = daemon.parts.blobs.budget.used_bytes
-    async for _ in daemon.parts.operations.prune(PruneRequest(to_size_bytes=used - 1)):
+    async for _ in daemon.parts.keeping.prune(PruneRequest(to_size_bytes=used - 1)):
         pass
     assert listed(await ask(daemon)) == [NEW.filename]
 
@@ -163,7 +163,7 @@ async def test_offline__invalidated_page_is_still_served(daemon: Running) -> Non
     """`invalidate` while offline takes nothing away: upstream is asked once that is possible."""
     await cache(daemon, "alpha", OLD)
     switch(daemon)
-    await daemon.parts.operations.invalidate(InvalidateRequest(projects=["alpha"]))
+    await daemon.parts.keeping.invalidate(InvalidateRequest(projects=["alpha"]))
     assert listed(await ask(daemon)) == [OLD.filename]
 
 

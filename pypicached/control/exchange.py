@@ -1,0 +1,95 @@
+"""One request to the control socket and its answer, over a connection that is already made.
+
+Each read is guarded, so that only the daemon's end is blamed, in one sentence with an exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from pypicached.errors import ControlError
+from pypicached.messages import ErrorAnswer
+
+_Answer = TypeVar("_Answer")
+
+# Exit codes of PRODUCT.md section 3.
+FAILED: Final = 1
+USAGE: Final = 2
+NO_DAEMON: Final = 3
+NOT_ALLOWED: Final = 4
+_EXIT_CODES: Final = {400: USAGE, 403: NOT_ALLOWED, 404: FAILED}
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over an AF_UNIX socket that is already connected."""
+
+    @classmethod
+    def open(cls, path: Path, seconds: float) -> UnixConnection:
+        """Connect; OSError if nobody accepts there."""
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            stream.settimeout(seconds)
+            stream.connect(os.fsencode(path))
+        except BaseException:
+            stream.close()
+            raise
+        connection = cls("localhost", timeout=seconds)
+        connection.sock = stream
+        return connection
+
+
+class Exchange:
+    """One request and its answer; each read is guarded, so that only the daemon's end is blamed."""
+
+    def __init__(self, connection: UnixConnection, where: Path) -> None:
+        self._connection = connection
+        self._where = where
+        self._response: http.client.HTTPResponse | None = None
+
+    def send(self, method: str, path: str, message: msgspec.Struct | None) -> None:
+        """Ask; ControlError unless the answer is a 200."""
+        body = None if message is None else msgspec.json.encode(message)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        with self._guarded(silent_code=NO_DAEMON):
+            self._connection.request(method, path, body, headers)
+            self._response = self._connection.getresponse()
+        status = self._response.status
+        if status != http.client.OK:
+            refusal = self.body(ErrorAnswer).error
+            raise ControlError(refusal, _EXIT_CODES.get(status, FAILED))
+
+    def body(self, kind: type[_Answer]) -> _Answer:
+        """Return the whole answer; ControlError if it was cut or is of another shape."""
+        assert self._response is not None
+        with self._guarded():
+            return msgspec.json.decode(self._response.read(), type=kind)
+
+    def line(self, kind: type[_Answer]) -> _Answer:
+        """Return the next line of the answer; ControlError if there is none."""
+        assert self._response is not None
+        with self._guarded():
+            # At the end of the body that is nothing, which is no JSON either.
+            return msgspec.json.decode(self._response.readline(), type=kind)
+
+    @contextlib.contextmanager
+    def _guarded(self, silent_code: int = FAILED) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            seconds = self._connection.timeout
+            sentence = f"the daemon at {self._where} said nothing for {seconds:g} s"
+            raise ControlError(sentence, silent_code) from error
+        except msgspec.ValidationError as error:
+            reason = f"the daemon at {self._where} answered what this command does not understand"
+            raise ControlError(f"{reason}; after an upgrade restart it", FAILED) from error
+        except (http.client.HTTPException, ConnectionError, msgspec.DecodeError) as error:
+            sentence = f"the daemon at {self._where} stopped in the middle of its answer"
+            raise ControlError(sentence, FAILED) from error
