@@ -31,6 +31,7 @@ from pypicached.cache.replaced import Replaced
 from pypicached.cache.serials import Serials
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.stored_files import StoredFiles
+from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
 from pypicached.credentials import Credentials
 from pypicached.errors import StartError
@@ -235,7 +236,11 @@ class Assembly:
         )
         pruning = Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now)
         self.keeping = Keeping(
-            ledger=self.ledger, pins=self.blobs.pins, pruning=pruning, indexes=self.connections
+            ledger=self.ledger,
+            pins=self.blobs.pins,
+            pruning=pruning,
+            verifying=Verifying(self.ledger, self.blobs),
+            indexes=self.connections,
         )
         private = {i.name: i.authentication != "none" for i in settings.indexes}
         scope = "private" if any(private.values()) else "public"

@@ -1,4 +1,4 @@
-"""What an operator asks about what is kept: pins, prune, invalidate.
+"""What an operator asks about what is kept: pins, prune, invalidate, verify.
 
 `daemon` builds one; `control` serves commands from it. What goes and what stays is decided in
 `cache`; here it is put into messages.
@@ -6,26 +6,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import AsyncGenerator, Container
 
 from pypicached import messages
 from pypicached.cache.pins import Pins, matches
 from pypicached.cache.pruning import Pruning
+from pypicached.cache.verifying import Verifying
 from pypicached.errors import NotFoundError, PypicachedError
 from pypicached.ledger import Ledger
 from pypicached.messages import iso
 from pypicached.requirement import Requirement
+
+# Progress more often than this tells nobody more.
+PROGRESS_SECONDS = 0.5
 
 
 class Keeping:
     """Changes to what is kept. Any number of callers; they do not wait for each other."""
 
     def __init__(
-        self, *, ledger: Ledger, pins: Pins, pruning: Pruning, indexes: Container[str]
+        self,
+        *,
+        ledger: Ledger,
+        pins: Pins,
+        pruning: Pruning,
+        verifying: Verifying,
+        indexes: Container[str],
     ) -> None:
         self._ledger = ledger
         self._pins = pins
         self._pruning = pruning
+        self._verifying = verifying
         self._indexes = indexes
 
     # ── pins ─────────────────────────────────────────────────────────────────────────────────
@@ -112,3 +125,24 @@ class Keeping:
             dropped.pinned,
             dropped.failed,
         )
+
+    # ── verify ───────────────────────────────────────────────────────────────────────────────
+
+    async def verify(
+        self, projects: list[str], *, repair: bool
+    ) -> AsyncGenerator[messages.Progress | messages.VerifyAnswer, None]:
+        """Read what is stored and compare it with its digests; yield progress, then the answer."""
+        answer = messages.VerifyAnswer(0, 0, [])
+        tell_at = 0.0
+        async with contextlib.aclosing(self._verifying.run(projects, repair=repair)) as steps:
+            async for step in steps:
+                answer.checked, answer.bytes = step.blobs, step.octets
+                if (found := step.damage) is not None:
+                    answer.problems += [
+                        messages.VerifyProblem(project, name, found.problem, found.repaired)
+                        for project, name in found.names
+                    ]
+                if time.monotonic() >= tell_at:
+                    yield messages.Progress(step.blobs, step.total, bytes=step.octets)
+                    tell_at = time.monotonic() + PROGRESS_SECONDS
+        yield answer

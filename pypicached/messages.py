@@ -1,9 +1,9 @@
 """Typed messages of the control socket; both ends speak only these.
 
 They are also what `--json` prints (PRODUCT.md section 3): keys may be added, none renamed. Moments
-are ISO 8601 in UTC as strings. Every answer is one JSON document, but for `POST /prune`, which
-answers NDJSON: `Progress` lines and then one `PruneAnswer` line (`{"progress": …}`, `{"result": …}`
-or `{"error": "…"}`).
+are ISO 8601 in UTC as strings. Every answer is one JSON document, but for those of long work, which
+are NDJSON: `Progress` lines and then one with the answer (`{"progress": …}`, `{"result": …}` or
+`{"error": "…"}`).
 
 | request | answer |
 |---|---|
@@ -15,6 +15,8 @@ or `{"error": "…"}`).
 | `POST /offline` with `OfflineRequest` | `OfflineAnswer` |
 | `POST /invalidate` with `InvalidateRequest` | `InvalidateAnswer` |
 | `GET /pins` | `list[PinRow]` |
+| `GET /verify?project=a&project=b` (none: all) | NDJSON of `VerifyLine` |
+| `POST /repair` with `RepairRequest` | the same; what is damaged is dropped |
 | `POST /pin`, `POST /unpin` with `PinRequest` | `PinAnswer` |
 
 Errors are `{"error": "one sentence"}` with 400 (wrong usage), 403 (not allowed) or 404.
@@ -205,12 +207,13 @@ class PruneAnswer(msgspec.Struct):
     pinned: int = 0
 
 
-class Progress(msgspec.Struct):
-    """How far long work is; `total` is None while unknown."""
+class Progress(msgspec.Struct, omit_defaults=True):
+    """How far long work is; `total` is None while unknown, `bytes` what was read or written."""
 
     done: int
     total: int | None
     text: str = ""
+    bytes: int | None = None
 
 
 class PruneLine(msgspec.Struct, omit_defaults=True):
@@ -281,3 +284,37 @@ class PinAnswer(msgspec.Struct):
 
     changed: list[PinRow]
     unchanged: list[str]
+
+
+class RepairRequest(msgspec.Struct):
+    """Verify the files of these projects (normalized; none: all), and drop what is damaged."""
+
+    projects: list[str] = []
+
+
+class VerifyProblem(msgspec.Struct):
+    """One file that is not what it was; `repaired`: dropped, so that it is fetched again.
+
+    A blob that no file is known of has an empty project, and its digest for a name.
+    """
+
+    project: str
+    filename: str
+    problem: str
+    repaired: bool
+
+
+class VerifyAnswer(msgspec.Struct):
+    """`pypicached verify`: how many blobs were read, and their bytes."""
+
+    checked: int
+    bytes: int
+    problems: list[VerifyProblem]
+
+
+class VerifyLine(msgspec.Struct, omit_defaults=True):
+    """One line of the NDJSON answer to `verify`; exactly one member is set."""
+
+    progress: Progress | None = None
+    result: VerifyAnswer | None = None
+    error: str | None = None

@@ -24,6 +24,7 @@ from pypicached.cli import (
     serve,
     stats,
     status,
+    verify,
 )
 from pypicached.cli.terminal import print_line, print_note
 from pypicached.errors import ControlError, PypicachedError, SettingsError
@@ -98,6 +99,7 @@ app.command("serve", rich_help_panel="Run")(serve.serve)
 app.command("status", rich_help_panel="Look")(status.status)
 app.command("stats", rich_help_panel="Look")(stats.stats)
 app.command("list", rich_help_panel="Look")(cached.list_cached)
+app.command("verify", rich_help_panel="Look")(verify.verify)
 app.command("prune", rich_help_panel="Change")(prune.prune)
 app.command("invalidate", rich_help_panel="Change")(invalidate.invalidate)
 app.command("pin", rich_help_panel="Change")(pin.pin)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pypicached.cli.terminal import print_note
+from pypicached.cli.terminal import print_note, size
 from pypicached.errors import clean
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ProgressDisplay:
 
     def _sentence(self, step: Progress) -> str:
         total = "" if step.total is None else f" of {step.total:,}"
-        return f"{self._what}: {step.done:,}{total} {clean(step.text)}".rstrip()
+        return f"{self._what}: {step.done:,}{total} {_text(step)}".rstrip()
 
     def _show_bar(self, step: Progress) -> None:
         if self._bar is None:
@@ -64,9 +64,13 @@ class ProgressDisplay:
             self._task = self._bar.add_task(self._what, total=None, text="")
             self._bar.start()
         if self._task is not None:
-            self._bar.update(
-                self._task, completed=step.done, total=step.total, text=clean(step.text, limit=60)
-            )
+            self._bar.update(self._task, completed=step.done, total=step.total, text=_text(step))
+
+
+def _text(step: Progress) -> str:
+    """Return what is beside the numbers: bytes, as a person reads them, and the daemon's words."""
+    octets = [] if step.bytes is None else [size(step.bytes)]
+    return " ".join([*octets, clean(step.text, limit=60)]).rstrip()
 
 
 def _build_bar() -> rich.progress.Progress:

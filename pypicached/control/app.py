@@ -24,6 +24,7 @@ from pypicached.messages import (
     OfflineRequest,
     PinRequest,
     PruneRequest,
+    RepairRequest,
 )
 from pypicached.requirement import Requirement, parse_requirement
 
@@ -72,6 +73,8 @@ def build_app(
             web.post("/prune", handlers.prune),
             web.post("/invalidate", handlers.invalidate),
             web.post("/offline", handlers.offline),
+            web.get("/verify", handlers.verify),
+            web.post("/repair", handlers.repair),
             web.get("/pins", handlers.pins),
             web.post("/pin", handlers.pin),
             web.post("/unpin", handlers.unpin),
@@ -120,6 +123,16 @@ class _Handlers:
         _check_prune(message)
         _log_change(request, "prune", message)
         return await send_lines(request, self._keeping.prune(message), _sentence)
+
+    async def verify(self, request: web.Request) -> web.StreamResponse:
+        work = self._keeping.verify(request.query.getall("project", []), repair=False)
+        return await send_lines(request, work, _sentence)
+
+    async def repair(self, request: web.Request) -> web.StreamResponse:
+        message = await _message(request, RepairRequest)
+        _log_change(request, "repair", message)
+        work = self._keeping.verify(message.projects, repair=True)
+        return await send_lines(request, work, _sentence)
 
     async def pins(self, _: web.Request) -> web.Response:
         return _json(await self._keeping.pins())

@@ -10,7 +10,7 @@ import contextlib
 import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -31,8 +31,11 @@ from pypicached.messages import (
     PruneAnswer,
     PruneLine,
     PruneRequest,
+    RepairRequest,
     Stats,
     Status,
+    VerifyAnswer,
+    VerifyLine,
 )
 
 _Answer = TypeVar("_Answer")
@@ -45,6 +48,14 @@ _HOW_TO_JOIN: Final = (
     "only root and members of the group pypicached may connect (`usermod -aG pypicached USER`, "
     "then log in again)"
 )
+
+
+class _Line(Protocol[_Answer]):
+    """What the lines of all long work have in common."""
+
+    progress: Progress | None
+    result: _Answer | None
+    error: str | None
 
 
 class ControlClient:
@@ -104,9 +115,33 @@ class ControlClient:
 
         Whatever `on_progress` raises closes the connection, and the daemon then stops pruning.
         """
-        with self._asked("POST", "/prune", self._progress_seconds, request) as exchange:
+        return self._follow("POST", "/prune", PruneLine, request, on_progress)
+
+    def verify(
+        self, projects: list[str], *, repair: bool, on_progress: Callable[[Progress], None]
+    ) -> VerifyAnswer:
+        """Have the files of projects (none: all) read through, reporting on the way; ControlError.
+
+        Whatever `on_progress` raises closes the connection, and the daemon then stops verifying.
+        """
+        if repair:
+            request = RepairRequest(projects)
+            return self._follow("POST", "/repair", VerifyLine, request, on_progress)
+        query = urlencode([("project", project) for project in projects])
+        return self._follow("GET", f"/verify?{query}", VerifyLine, None, on_progress)
+
+    def _follow(
+        self,
+        method: str,
+        path: str,
+        kind: type[_Line[_Answer]],
+        message: msgspec.Struct | None,
+        on_progress: Callable[[Progress], None],
+    ) -> _Answer:
+        """Return the result of long work, each line of which is of `kind`."""
+        with self._asked(method, path, self._progress_seconds, message) as exchange:
             while True:
-                step = exchange.line(PruneLine)
+                step = exchange.line(kind)
                 if step.error is not None:
                     raise ControlError(step.error, FAILED)
                 if step.result is not None:

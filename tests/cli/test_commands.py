@@ -28,8 +28,17 @@ from tests.control.daemon import STATUS, USED_AT, FakeOperations
 
 # The commands that talk to the daemon.
 ASKING = (
-    "status", "stats", "list", "prune", "invalidate", "offline", "pin", "unpin", "client"
-)  # fmt: skip
+    "status",
+    "stats",
+    "list",
+    "prune",
+    "verify",
+    "invalidate",
+    "offline",
+    "pin",
+    "unpin",
+    "client",
+)
 
 
 def _run(*arguments: str | Path) -> Result:
@@ -339,6 +348,41 @@ def test_unpin__not_pinned(control_socket: Path, arguments: tuple[str, ...]) -> 
     else:
         assert result.stdout == "unpinned demo: no file\n"
     assert _run("unpin", "demo", "--socket", control_socket).exit_code == 0
+
+
+def test_verify__all_well(control_socket: Path, operations: FakeOperations) -> None:
+    """Without damage: one line, and 0."""
+    result = _run("verify", "--socket", control_socket)
+    assert (operations.asked, result.exit_code) == ([([], False)], 0)
+    assert result.stdout == "read 3 blobs, 4 KiB: all is well\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "now", "sentence"),
+    [((), 1, "damaged", "1 damaged"), (("--repair",), 0, "dropped", "1 dropped, to be fetched")],
+)
+def test_verify__damage(
+    control_socket: Path,
+    operations: FakeOperations,
+    arguments: tuple[str, ...],
+    code: int,
+    now: str,
+    sentence: str,
+) -> None:
+    """Damage that remains is 1, repaired damage 0; a line each, with the contract's keys."""
+    operations.damaged = ["demo-1.0.zip"]
+    result = _run("verify", "Demo", *arguments, "--socket", control_socket)
+    assert (operations.asked, result.exit_code) == ([(["demo"], bool(arguments))], code)
+    lines = result.stdout.splitlines()
+    assert lines[:2] == [
+        "project\tfilename\tproblem\trepaired",
+        f"demo\tdemo-1.0.zip\tmissing\t{now}",
+    ]
+    assert sentence in lines[2]
+    result = _run("verify", "demo", *arguments, "--json", "--socket", control_socket)
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document.keys()) == (code, {"checked", "bytes", "problems"})
+    assert document["problems"][0].keys() == {"project", "filename", "problem", "repaired"}
 
 
 def test_error__no_daemon(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from pypicached.messages import (
     Stats,
     Status,
     TopProject,
+    VerifyAnswer,
+    VerifyProblem,
 )
 from pypicached.requirement import Requirement
 
@@ -75,6 +77,7 @@ class FakeOperations:
         self.error: Exception | None = None
         self.prune_steps: PruneSteps = _prune_at_once
         self.pinned: list[str] = []
+        self.damaged: list[str] = []
         self.projects = [ProjectRow("demo", 1, 1536, USED_AT, 7)]
 
     async def status(self) -> Status:
@@ -111,6 +114,15 @@ class FakeOperations:
         self.asked.append(request)
         unknown = [project for project in request.projects if project != "demo"]
         return InvalidateAnswer(1, unknown, 2, 3072, self.pinned)
+
+    async def verify(
+        self, projects: list[str], *, repair: bool
+    ) -> AsyncIterator[Progress | VerifyAnswer]:
+        """Find `damaged`."""
+        self.asked.append((projects, repair))
+        yield Progress(1, 3, bytes=1024)
+        problems = [VerifyProblem("demo", name, "missing", repair) for name in self.damaged]
+        yield VerifyAnswer(3, 4096, problems)
 
     async def pins(self) -> list[PinRow]:
         """Return one pin."""

@@ -115,6 +115,7 @@ async def test_control__unexpected_error(
         ("/invalidate", {"projects": ["demo"]}),
         ("/pin", {"requirements": ["demo"]}),
         ("/unpin", {"requirements": ["demo"]}),
+        ("/repair", {"projects": ["demo"]}),
     ],
 )
 async def test_change__logged(
@@ -133,6 +134,29 @@ async def test_pin__rules(control_socket: Path, operations: FakeOperations) -> N
     assert (status, operations.asked) == (200, [[parse_requirement("flask==3.*")]])
     row = {"requirement": "flask==3.*", "files": 2, "size_bytes": 1536}
     assert answer == {"changed": [row], "unchanged": ["demo"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body", "asked"),
+    [
+        ("GET", "/verify", None, ([], False)),
+        ("GET", "/verify?project=demo&project=b", None, (["demo", "b"], False)),
+        ("POST", "/repair", {"projects": ["demo"]}, (["demo"], True)),
+    ],
+)
+async def test_verify__lines(
+    control_socket: Path,
+    operations: FakeOperations,
+    method: str,
+    url: str,
+    body: Any,
+    asked: tuple[list[str], bool],
+) -> None:
+    """Reading is a GET, repairing a POST; both answer lines with bytes, and then the result."""
+    status, lines = await _ask(control_socket, method, url, body)
+    assert (status, operations.asked) == (200, [asked])
+    assert lines[0] == {"progress": {"done": 1, "total": 3, "bytes": 1024}}
+    assert lines[1] == {"result": {"checked": 3, "bytes": 4096, "problems": []}}
 
 
 async def test_prune__lines(control_socket: Path, operations: FakeOperations) -> None:

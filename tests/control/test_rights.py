@@ -37,7 +37,13 @@ def test_rights__root_and_the_daemon_itself(uid: int, gid: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/status"), ("GET", "/list/demo"), ("GET", "/pins"), ("POST", "/invalidate")],
+    [
+        ("GET", "/status"),
+        ("GET", "/list/demo"),
+        ("GET", "/pins"),
+        ("GET", "/verify"),
+        ("POST", "/invalidate"),
+    ],
 )
 def test_rights__group(method: str, path: str) -> None:
     """Members of the readers' group read and invalidate."""
@@ -45,7 +51,7 @@ def test_rights__group(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/prune", "/offline", "/pin", "/unpin", "/anything", "/invalidate/x"]
+    "path", ["/prune", "/offline", "/pin", "/unpin", "/repair", "/anything", "/invalidate/x"]
 )
 def test_rights__group_may_not_change(path: str) -> None:
     """Everything else is refused to the group, with a sentence that names who may."""

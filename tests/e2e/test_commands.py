@@ -117,6 +117,30 @@ def test_pin__holds_over_restarts(upstream: ThreadedFakeUpstream, daemon: Daemon
     assert daemon.ask("list") == []
 
 
+# ── verify ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_verify__damage_is_found_and_fetched_again(
+    upstream: ThreadedFakeUpstream, daemon: DaemonProcess
+) -> None:
+    """A flipped byte is found (1), dropped by `--repair` (0), and the file comes whole again."""
+    upstream.add("new", NEW)
+    daemon.fetch("new")
+    daemon.settle()
+    assert daemon.command("verify").returncode == 0
+    (blob,) = daemon.blobs_of(len(NEW.body))
+    blob.write_bytes(NEW.body[:-1] + b"?")
+    done = daemon.command("verify")
+    assert done.returncode == 1
+    assert f"new\t{NEW.filename}\twrong digest\tdamaged" in done.stdout.splitlines()
+    answer = daemon.ask("verify", "new", "--repair")
+    assert [problem["repaired"] for problem in answer["problems"]] == [True]
+    assert daemon.fetch("new") == {NEW.filename: NEW.body}
+    daemon.settle()
+    assert daemon.ask("verify")["problems"] == []
+    assert daemon.command("verify", "other").returncode == 1
+
+
 # ── status, stats, list, invalidate ──────────────────────────────────────────────────────────
 
 
