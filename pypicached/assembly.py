@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.budget import Budget
 from pypicached.cache.catalog import Catalog
+from pypicached.cache.copying import Copying
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.files import Files
 from pypicached.cache.listing import Listings
@@ -240,6 +241,7 @@ class Assembly:
             pins=self.blobs.pins,
             pruning=pruning,
             verifying=Verifying(self.ledger, self.blobs),
+            copying=Copying(self.ledger, self.blobs, self.eviction),
             indexes=self.connections,
         )
         private = {i.name: i.authentication != "none" for i in settings.indexes}

@@ -1,4 +1,5 @@
-"""What an operator asks about what is kept: pins, prune, invalidate, verify.
+"""What an operator asks about what is kept: pins, prune, invalidate, verify,
+backup.
 
 `daemon` builds one; `control` serves commands from it. What goes and what stays is decided in
 `cache`; here it is put into messages.
@@ -11,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Container
 
 from pypicached import messages
+from pypicached.cache.copying import Copy, Copying
 from pypicached.cache.pins import Pins, matches
 from pypicached.cache.pruning import Pruning
 from pypicached.cache.verifying import Verifying
@@ -33,12 +35,14 @@ class Keeping:
         pins: Pins,
         pruning: Pruning,
         verifying: Verifying,
+        copying: Copying,
         indexes: Container[str],
     ) -> None:
         self._ledger = ledger
         self._pins = pins
         self._pruning = pruning
         self._verifying = verifying
+        self._copying = copying
         self._indexes = indexes
 
     # ── pins ─────────────────────────────────────────────────────────────────────────────────
@@ -146,3 +150,9 @@ class Keeping:
                     yield messages.Progress(step.blobs, step.total, bytes=step.octets)
                     tell_at = time.monotonic() + PROGRESS_SECONDS
         yield answer
+
+    # ── backup ───────────────────────────────────────────────────────────────────────────────
+
+    def backup(self) -> contextlib.AbstractAsyncContextManager[Copy]:
+        """Return a context with a copy of the ledger, which is gone at its end."""
+        return self._copying.copy()

@@ -17,6 +17,7 @@ are NDJSON: `Progress` lines and then one with the answer (`{"progress": …}`, 
 | `GET /pins` | `list[PinRow]` |
 | `GET /verify?project=a&project=b` (none: all) | NDJSON of `VerifyLine` |
 | `POST /repair` with `RepairRequest` | the same; what is damaged is dropped |
+| `POST /backup` | the bytes of a copy of the ledger, their number in `Content-Length` |
 | `POST /pin`, `POST /unpin` with `PinRequest` | `PinAnswer` |
 
 Errors are `{"error": "one sentence"}` with 400 (wrong usage), 403 (not allowed) or 404.

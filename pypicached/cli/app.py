@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from pypicached import __version__
 from pypicached.cli import (
+    backup,
     cached,
     client,
     config,
@@ -105,5 +106,6 @@ app.command("invalidate", rich_help_panel="Change")(invalidate.invalidate)
 app.command("pin", rich_help_panel="Change")(pin.pin)
 app.command("unpin", rich_help_panel="Change")(pin.unpin)
 app.command("offline", rich_help_panel="Change")(offline.offline)
+app.command("backup", rich_help_panel="Change")(backup.backup)
 app.command("client", rich_help_panel="Set up")(client.client)
 app.add_typer(config.app, name="config", rich_help_panel="Set up")

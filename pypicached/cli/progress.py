@@ -23,10 +23,16 @@ _LINE_SECONDS = 10.0
 
 
 class ProgressDisplay:
-    """A context manager; `show` is called from one thread with each step. `now` in seconds."""
+    """A context manager; `show` is called from one thread with each step. `now` in seconds.
 
-    def __init__(self, what: str, now: Callable[[], float] = time.monotonic) -> None:
+    With `octets` what is done is bytes.
+    """
+
+    def __init__(
+        self, what: str, now: Callable[[], float] = time.monotonic, *, octets: bool = False
+    ) -> None:
         self._what = what
+        self._octets = octets
         self._now = now
         self._next_at = now() + _PATIENCE_SECONDS
         self._bar: rich.progress.Progress | None = None
@@ -55,12 +61,17 @@ class ProgressDisplay:
             print_note(self._sentence(step))
 
     def _sentence(self, step: Progress) -> str:
-        total = "" if step.total is None else f" of {step.total:,}"
-        return f"{self._what}: {step.done:,}{total} {_text(step)}".rstrip()
+        done, *of = (
+            size(number) if self._octets else f"{number:,}"
+            for number in (step.done, step.total)
+            if number is not None
+        )
+        total = "".join(f" of {number}" for number in of)
+        return f"{self._what}: {done}{total} {_text(step)}".rstrip()
 
     def _show_bar(self, step: Progress) -> None:
         if self._bar is None:
-            self._bar = _build_bar()
+            self._bar = _build_bar(self._octets)
             self._task = self._bar.add_task(self._what, total=None, text="")
             self._bar.start()
         if self._task is not None:
@@ -73,10 +84,11 @@ def _text(step: Progress) -> str:
     return " ".join([*octets, clean(step.text, limit=60)]).rstrip()
 
 
-def _build_bar() -> rich.progress.Progress:
+def _build_bar(octets: bool) -> rich.progress.Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
+        DownloadColumn,
         MofNCompleteColumn,
         Progress,
         TextColumn,
@@ -86,7 +98,7 @@ def _build_bar() -> rich.progress.Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        DownloadColumn(binary_units=True) if octets else MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[text]}", markup=False),
         console=Console(stderr=True),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
+from pypicached.control.copies import send_copy
 from pypicached.control.lines import send_lines
 from pypicached.control.rights import Rights, own_rights, peer_uid
 from pypicached.errors import NotFoundError, PypicachedError, clean
@@ -75,6 +76,7 @@ def build_app(
             web.post("/offline", handlers.offline),
             web.get("/verify", handlers.verify),
             web.post("/repair", handlers.repair),
+            web.post("/backup", handlers.backup),
             web.get("/pins", handlers.pins),
             web.post("/pin", handlers.pin),
             web.post("/unpin", handlers.unpin),
@@ -134,6 +136,11 @@ class _Handlers:
         work = self._keeping.verify(message.projects, repair=True)
         return await send_lines(request, work, _sentence)
 
+    async def backup(self, request: web.Request) -> web.StreamResponse:
+        _log_change(request, "backup")
+        async with self._keeping.backup() as copy:
+            return await send_copy(request, copy)
+
     async def pins(self, _: web.Request) -> web.Response:
         return _json(await self._keeping.pins())
 
@@ -192,8 +199,8 @@ def _uid(request: web.Request) -> int:
     return peer_uid(connection)
 
 
-def _log_change(request: web.Request, command: str, message: msgspec.Struct) -> None:
-    asked = clean(msgspec.json.encode(message).decode(), limit=500)
+def _log_change(request: web.Request, command: str, message: msgspec.Struct | None = None) -> None:
+    asked = "" if message is None else clean(msgspec.json.encode(message).decode(), limit=500)
     _log.info("uid %d: %s %s", _uid(request), command, asked)
 
 

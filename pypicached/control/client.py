@@ -43,6 +43,8 @@ _Answer = TypeVar("_Answer")
 _READ_SECONDS: Final = 30.0
 # Between two progress lines; a huge delete may keep the disk busy that long.
 _PROGRESS_SECONDS: Final = 60.0
+# The copy is made before its first byte leaves: so long for a ledger of many gigabytes.
+_COPY_SECONDS: Final = 600.0
 _HOW_TO_START: Final = "start one with `pypicached serve`, or `systemctl start pypicached`"
 _HOW_TO_JOIN: Final = (
     "only root and members of the group pypicached may connect (`usermod -aG pypicached USER`, "
@@ -130,6 +132,23 @@ class ControlClient:
         query = urlencode([("project", project) for project in projects])
         return self._follow("GET", f"/verify?{query}", VerifyLine, None, on_progress)
 
+    def backup(
+        self, write: Callable[[bytes], object], on_progress: Callable[[Progress], None]
+    ) -> int:
+        """Hand a copy of the ledger to `write`, piece by piece; return its bytes; ControlError.
+
+        What `write` raises passes, and the daemon is left alone.
+        """
+        with self._asked("POST", "/backup", _COPY_SECONDS, None) as exchange:
+            whole = exchange.announced()
+            received = 0
+            while received < whole:
+                chunk = exchange.chunk()
+                write(chunk)
+                received += len(chunk)
+                on_progress(Progress(received, whole))
+            return received
+
     def _follow(
         self,
         method: str,
@@ -161,8 +180,9 @@ class ControlClient:
     ) -> Iterator[Exchange]:
         """Send a request and yield the exchange once its answer is known to be a 200."""
         connection, where = self._connect(seconds)
-        with contextlib.closing(connection):
-            exchange = Exchange(connection, where)
+        exchange = Exchange(connection, where)
+        # In this order: an answer without a length holds the socket after its connection.
+        with contextlib.closing(exchange), contextlib.closing(connection):
             exchange.send(method, path, message)
             yield exchange
 

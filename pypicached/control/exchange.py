@@ -27,6 +27,8 @@ NO_DAEMON: Final = 3
 NOT_ALLOWED: Final = 4
 _EXIT_CODES: Final = {400: USAGE, 403: NOT_ALLOWED, 404: FAILED}
 
+_CHUNK_BYTES: Final = 256 * 1024
+
 
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over an AF_UNIX socket that is already connected."""
@@ -66,6 +68,11 @@ class Exchange:
             refusal = self.body(ErrorAnswer).error
             raise ControlError(refusal, _EXIT_CODES.get(status, FAILED))
 
+    def close(self) -> None:
+        """Let go of the answer, read to its end or not."""
+        if self._response is not None:
+            self._response.close()
+
     def body(self, kind: type[_Answer]) -> _Answer:
         """Return the whole answer; ControlError if it was cut or is of another shape."""
         assert self._response is not None
@@ -78,6 +85,23 @@ class Exchange:
         with self._guarded():
             # At the end of the body that is nothing, which is no JSON either.
             return msgspec.json.decode(self._response.readline(), type=kind)
+
+    def announced(self) -> int:
+        """Return how many bytes the answer will have; ControlError if it does not say."""
+        assert self._response is not None
+        with self._guarded():
+            if self._response.length is None:
+                raise http.client.IncompleteRead(b"")
+            return self._response.length
+
+    def chunk(self) -> bytes:
+        """Return the next bytes of an answer that is not yet over; ControlError if it was cut."""
+        assert self._response is not None
+        with self._guarded():
+            chunk = self._response.read(_CHUNK_BYTES)
+            if not chunk:
+                raise http.client.IncompleteRead(b"")
+            return chunk
 
     @contextlib.contextmanager
     def _guarded(self, silent_code: int = FAILED) -> Iterator[None]:

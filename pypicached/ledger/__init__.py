@@ -1,5 +1,6 @@
 """The ledger: what is cached, since when, and how it is used. The only package that speaks SQL."""
 
+from pypicached.ledger.backup import Snapshot, check_copy
 from pypicached.ledger.files import Files as CachedFiles
 from pypicached.ledger.ledger import Ledger
 from pypicached.ledger.rows import BlobRow, CachedFile, Page, PageState
@@ -14,5 +15,7 @@ __all__ = [
     "Page",
     "PageState",
     "Result",
+    "Snapshot",
     "Usage",
+    "check_copy",
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from pypicached.ledger.backup import Snapshot, take_snapshot
 from pypicached.ledger.connection import Writer, open_connection, prepare_file
 from pypicached.ledger.files import Files
 from pypicached.ledger.pages import Pages
@@ -34,6 +36,10 @@ class Ledger:
             with contextlib.suppress(FileNotFoundError):
                 total += Path(f"{self.path}{suffix}").stat().st_size
         return total
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Return a context with all of it as it is when entered. Raises LedgerError."""
+        return take_snapshot(self.path)
 
     async def check(self) -> None:
         """Raise LedgerError unless the ledger can be read now."""

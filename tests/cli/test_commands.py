@@ -34,9 +34,9 @@ ASKING = (
     "prune",
     "verify",
     "invalidate",
-    "offline",
     "pin",
     "unpin",
+    "backup",
     "client",
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -68,6 +70,24 @@ async def _prune_at_once(request: PruneRequest) -> AsyncIterator[Progress | Prun
     yield PruneAnswer(request.dry_run, PRUNED.files, PRUNED.pages, PRUNED.bytes)
 
 
+class FakeCopy:
+    """Bytes in two pieces, and then, where more were announced, a failing disk."""
+
+    def __init__(self, body: bytes, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        half = len(body) // 2
+        self._pieces = [body[:half], body[half:]]
+        self._whole = size_bytes == len(body)
+
+    async def read(self) -> bytes:
+        """Return the next piece."""
+        if self._pieces:
+            return self._pieces.pop(0)
+        if self._whole:
+            return b""
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
 class FakeOperations:
     """Answers with constants, remembers what it was asked; `error` is raised instead."""
 
@@ -78,6 +98,9 @@ class FakeOperations:
         self.prune_steps: PruneSteps = _prune_at_once
         self.pinned: list[str] = []
         self.damaged: list[str] = []
+        self.ledger = b"ledger"
+        self.announced = 0
+        self.copies = 0
         self.projects = [ProjectRow("demo", 1, 1536, USED_AT, 7)]
 
     async def status(self) -> Status:
@@ -123,6 +146,17 @@ class FakeOperations:
         yield Progress(1, 3, bytes=1024)
         problems = [VerifyProblem("demo", name, "missing", repair) for name in self.damaged]
         yield VerifyAnswer(3, 4096, problems)
+
+    @contextlib.asynccontextmanager
+    async def backup(self) -> AsyncIterator[FakeCopy]:
+        """Have `ledger` to give; its length is `announced`, if that is set."""
+        if self.error:
+            raise self.error
+        self.copies += 1
+        try:
+            yield FakeCopy(self.ledger, self.announced or len(self.ledger))
+        finally:
+            self.copies -= 1
 
     async def pins(self) -> list[PinRow]:
         """Return one pin."""

@@ -135,6 +135,33 @@ def test_prune__ends_without_result(tmp_path: Path) -> None:
     assert caught.value.exit_code == 1
 
 
+def test_backup__whole(control_socket: Path, operations: FakeOperations) -> None:
+    """A copy arrives piece by piece, with the length announced, and is let go by the daemon."""
+    operations.ledger = bytes(range(256)) * 4000
+    got, steps = bytearray(), list[Progress]()
+    received = ControlClient([control_socket]).backup(got.extend, steps.append)
+    assert (bytes(got), received) == (operations.ledger, len(operations.ledger))
+    assert steps[-1] == Progress(received, received)
+    ControlClient([control_socket]).status()
+    assert operations.copies == 0
+
+
+def test_backup__breaks_off(control_socket: Path, operations: FakeOperations) -> None:
+    """A copy that the daemon cannot read to its end never counts as one."""
+    operations.announced = 4000
+    with pytest.raises(ControlError, match="stopped in the middle") as caught:
+        ControlClient([control_socket]).backup(bytearray().extend, _ignore)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("answer", [_HEAD, _HEAD + b"x" * 3999, b"HTTP/1.1 200 OK\r\n\r\nabc"])
+def test_backup__daemon_dies(tmp_path: Path, answer: bytes) -> None:
+    """Neither does one that is shorter than announced, or of no announced length at all."""
+    with _peer(tmp_path / "s", answer) as path, pytest.raises(ControlError) as caught:
+        ControlClient([path]).backup(bytearray().extend, _ignore)
+    assert str(caught.value).endswith("stopped in the middle of its answer")
+
+
 def test_client__silent_daemon(tmp_path: Path) -> None:
     """A daemon that accepts and never answers counts as none: code 3."""
     with _peer(tmp_path / "s", None) as path, pytest.raises(ControlError) as caught:

@@ -51,7 +51,8 @@ def test_rights__group(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/prune", "/offline", "/pin", "/unpin", "/repair", "/anything", "/invalidate/x"]
+    "path",
+    ["/prune", "/offline", "/pin", "/unpin", "/repair", "/backup", "/anything", "/invalidate/x"],
 )
 def test_rights__group_may_not_change(path: str) -> None:
     """Everything else is refused to the group, with a sentence that names who may."""

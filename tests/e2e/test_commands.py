@@ -141,6 +141,28 @@ def test_verify__damage_is_found_and_fetched_again(
     assert daemon.command("verify", "other").returncode == 1
 
 
+# ── backup ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_backup__comes_back(upstream: ThreadedFakeUpstream, daemon: DaemonProcess) -> None:
+    """A copy of the running daemon's ledger, put in its place, has pages and files again."""
+    upstream.add("new", NEW)
+    daemon.fetch("new")
+    daemon.settle()
+    assert daemon.command("backup", "copy.sqlite").returncode == 0
+    assert list((daemon.cache / "tmp").iterdir()) == []
+    refused = daemon.command("backup", "--force", str(daemon.cache / "ledger.sqlite"))
+    assert (refused.returncode, "in use" in refused.stderr) == (1, True)
+    daemon.stop()
+    for path in daemon.cache.glob("ledger.sqlite*"):
+        path.unlink()
+    (daemon.directory / "copy.sqlite").rename(daemon.cache / "ledger.sqlite")
+    upstream.down()
+    daemon.start()
+    assert daemon.fetch("new") == {NEW.filename: NEW.body}
+    assert daemon.command("status", "--check").returncode == 0
+
+
 # ── status, stats, list, invalidate ──────────────────────────────────────────────────────────
 
 
