@@ -12,6 +12,7 @@ import logging
 import ssl
 from collections.abc import Callable
 
+from pypicached.cache.ageing import Ageing
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.budget import Budget
 from pypicached.cache.catalog import Catalog
@@ -236,6 +237,8 @@ class Assembly:
             now=self._now,
         )
         pruning = Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now)
+        after = settings.cache.prune_after
+        self.ageing = None if after is None else Ageing(pruning, after, now=self._now)
         self.keeping = Keeping(
             ledger=self.ledger,
             pins=self.blobs.pins,

@@ -106,7 +106,10 @@ class Daemon:
         self._background(adopt_orphans(parts.ledger, parts.blobs), "adoption of orphans")
         self._background(self._flush(), "flush of counters")
         self._background(probe_failing(parts.connections.values()), "probes of failing upstreams")
-        await self._listen(parts.build_faces(clients))
+        app = parts.build_faces(clients)
+        if parts.ageing is not None:
+            self._background(parts.ageing.run(), "dropping of what is unused")
+        await self._listen(app)
 
     def _prepare_host(self) -> int:
         """Take the directories; return how many clients the host allows."""

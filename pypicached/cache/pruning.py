@@ -1,7 +1,8 @@
 """Removing by an operator's word: prune by last use or to a size, invalidate pages, drop files.
 
-A plan is made first, from the ledger with pending access times written, and then carried out as it
-stands: what was announced is what goes, but for blobs that somebody has begun to read meanwhile.
+For a command a plan is made first, from the ledger with pending access times written, and then
+carried out as it stands: what was announced is what goes, but for blobs that somebody has begun to
+read, or to pin, meanwhile.
 """
 
 from __future__ import annotations
@@ -91,12 +92,8 @@ class Pruning:
         if days is not None:
             moment = self._now() - days * DAY_SECONDS
             plan = await self._plan_unused(moment, wanted)
-            pages = await self._ledger.pages.unused_since(moment)
-            plan.pages = [
-                (index, project)
-                for index, project in pages
-                if (not wanted or project in wanted) and not self._blobs.pins.hold_page(project)
-            ]
+            pages = await self._unused_pages(moment)
+            plan.pages = [page for page in pages if not wanted or page[1] in wanted]
             return plan
         assert to_size_bytes is not None
         return await self._plan_size(to_size_bytes, wanted)
@@ -147,13 +144,48 @@ class Pruning:
 
         Raises LedgerError.
         """
-        await self._ledger.pages.delete(plan.pages)
-        for index, project in plan.pages:
-            self._forget(project, index)
+        await self._delete_pages(plan.pages)
         digests = list(plan.blobs)
         for start in range(0, len(digests), BATCH):
             batch = digests[start : start + BATCH]
             yield await self._blobs.remove(batch), start + len(batch)
+
+    # ── by itself ────────────────────────────────────────────────────────────────────────────
+
+    async def drop_unused(self, moment: float) -> AsyncIterator[tuple[Removal, int]]:
+        """Remove blobs whose last use lies before `moment`; yield (what became of a batch, bytes).
+
+        Batch by batch, each with the uses that are pending by then. Raises LedgerError.
+        """
+        last: BlobRow | None = None
+        while True:
+            await self._ledger.usage.flush()
+            rows = await self._ledger.files.oldest_blobs(last, BATCH)
+            old = {row.sha256: row.disk_bytes for row in rows if row.last_used_at < moment}
+            if not old:
+                return
+            last = rows[-1]
+            removal = await self._blobs.remove(old)
+            yield removal, sum(old[digest] for digest in removal.gone)
+
+    async def drop_unused_pages(self, moment: float) -> AsyncIterator[int]:
+        """Remove pages whose last use lies before `moment`; yield how many went. LedgerError."""
+        await self._ledger.usage.flush()
+        pages = await self._unused_pages(moment)
+        for start in range(0, len(pages), BATCH):
+            batch = pages[start : start + BATCH]
+            await self._delete_pages(batch)
+            yield len(batch)
+
+    async def _unused_pages(self, moment: float) -> list[tuple[str, str]]:
+        """Return (index, project) of the pages that may go: not those that lead to pinned files."""
+        pages = await self._ledger.pages.unused_since(moment)
+        return [page for page in pages if not self._blobs.pins.hold_page(page[1])]
+
+    async def _delete_pages(self, pages: list[tuple[str, str]]) -> None:
+        await self._ledger.pages.delete(pages)
+        for index, project in pages:
+            self._forget(project, index)
 
     # ── invalidate ───────────────────────────────────────────────────────────────────────────
 

@@ -1,7 +1,7 @@
 """The settings once read: typed, complete and immutable. No defaults here; `schema` holds them.
 
 Durations are seconds (float), sizes are bytes (int), paths are absolute. A word that means "none"
-is `None` for "unlimited" and `0.0` for "off".
+is `None` for "unlimited" and "never", and `0.0` for "off".
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     # Bytes, a share of the disk, or None for "unlimited".
     max_size: Share | int | None
     min_free: Share | int
+    # Seconds without use after which a file or page is dropped; None is "never".
+    prune_after: float | None
     # Bytes of ready-made answers in memory; 0 keeps none.
     memory: int
     # Seconds, all of them; 0.0 is "off" for the two stale ones.

@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "ledger": Key(values.parse_path),
         "max_size": Key(values.parse_max_size, "20GiB"),
         "min_free": Key(values.parse_min_free, "5%"),
+        "prune_after": Key(values.parse_prune_after, "never"),
         "memory": Key(values.size(zero=True), "64MiB"),
         "page_ttl": Key(values.duration(zero=True), "10m"),
         "stale_while_revalidate": Key(values.duration(off=True), "off"),

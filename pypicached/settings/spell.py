@@ -17,6 +17,8 @@ from pypicached.settings.units import format_duration, spell_size
 
 _OFF = frozenset({"cache.stale_while_revalidate", "cache.stale_if_error"})
 
+_NONE = {"cache.max_size": "unlimited", "cache.prune_after": "never"}
+
 
 class Row(msgspec.Struct, frozen=True):
     """One setting: `value` is text, a number, true or false, or a list, as TOML has them."""
@@ -30,7 +32,7 @@ def rows(loaded: Loaded) -> list[Row]:
     """Return every setting that has a value, in the order of PRODUCT section 4."""
     found: list[Row] = []
     for dotted, value in _walk(loaded.settings):
-        if value is not None or dotted == "cache.max_size":
+        if value is not None or dotted in _NONE:
             found.append(Row(dotted, _spell(dotted, value), loaded.sources[dotted]))
     return found
 
@@ -61,7 +63,7 @@ def _index_value(index: Index, key: str) -> object:
 
 def _spell(dotted: str, value: object) -> str | int | bool | list[str]:
     if value is None:
-        return "unlimited"
+        return _NONE[dotted]
     if isinstance(value, Share):
         return f"{str(value.percent).removesuffix('.0')}%"
     if isinstance(value, float):

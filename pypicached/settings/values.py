@@ -36,6 +36,7 @@ _TYPES: tuple[tuple[type, str], ...] = (
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True}
 _BOOLEANS |= {"false": False, "no": False, "off": False, "0": False}
 _SIZE_EXAMPLE = 'say e.g. "50GiB"'
+_DAY_SECONDS = 86_400.0
 _DURATION_EXAMPLE = 'say e.g. "10m"'
 
 
@@ -226,6 +227,18 @@ def _seconds(value: object, example: str) -> float:
         return units.parse_duration(value if isinstance(value, str) else str(value))
     except ValueError as error:
         raise BadValueError(f"{quote(value)} is {error}", example) from None
+
+
+def parse_prune_after(value: object, _base: Path) -> float | None:
+    """Accept a duration of at least a day, or "never" (None)."""
+    if value == "never":
+        return None
+    example = 'say e.g. "90d", or "never"'
+    seconds = _seconds(value, example)
+    # It is looked at once a day; and a plain 90 is a minute and a half, which nobody means here.
+    if seconds < _DAY_SECONDS:
+        raise BadValueError(f"{quote(value)} is less than a day", example)
+    return seconds
 
 
 def size(*, zero: bool = False) -> Parse:

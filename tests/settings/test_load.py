@@ -119,7 +119,7 @@ def test_problems__name_their_layer(refuse: Refuse) -> None:
         ("[chache]\n", "chache", 'did you mean "cache"?'),
         ("[limits]\nmax_siz = 1\n", "limits.max_siz", 'did you mean "cache.max_size"?'),
         ('[[index]]\nname = "pypi"\ntimout = 1\n', "index.pypi.timout", 'mean "timeout"?'),
-        ("[cache]\nprune_after = 1\n", "cache.prune_after", ""),
+        ("[cache]\nverbosity = 1\n", "cache.verbosity", ""),
         ("[policy]\n", "policy", ""),
     ],
 )
@@ -232,6 +232,7 @@ access_log = true
 max_size = "unlimited"
 min_free = "7.25%"
 page_ttl = 1.5
+prune_after = "never"
 stale_if_error = "off"
 directory = "/x\\"y\\u007f"
 [[index]]

@@ -47,6 +47,8 @@ def test_value__refused_in_words(refuse: Refuse, key: str, value: str, words: st
     ("key", "value", "hint"),
     [
         ("cache.page_ttl", '"12 parsecs"', 'say e.g. "10m"'),
+        ("cache.prune_after", '"off"', 'say e.g. "90d", or "never"'),
+        ("cache.prune_after", "90", 'say e.g. "90d", or "never"'),
         ("cache.stale_if_error", '"never"', 'say e.g. "10m", or "off"'),
         ("cache.max_size", '"lots"', 'say e.g. "50GiB", "40%" or "unlimited"'),
         ("server.log_level", '"warn"', 'did you mean "warning"?'),
@@ -78,6 +80,13 @@ def test_min_free__share_has_a_floor(read: Load) -> None:
     assert cache.min_free_bytes(10 * gib) == 2 * gib
     assert cache.min_free_bytes(1000 * gib) == 50 * gib
     assert read('[cache]\nmin_free = "1MiB"\n').settings.cache.min_free_bytes(gib) == 1024**2
+
+
+def test_prune_after__words(read: Load) -> None:
+    """ "never" is None, and the default; a duration is seconds."""
+    assert read().settings.cache.prune_after is None
+    assert read('[cache]\nprune_after = "never"\n').settings.cache.prune_after is None
+    assert read('[cache]\nprune_after = "90d"\n').settings.cache.prune_after == 90 * 86_400.0
 
 
 def test_off__is_zero(read: Load) -> None:
