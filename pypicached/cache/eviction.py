@@ -26,7 +26,7 @@ HIGH, LOW = 0.97, 0.93
 BATCH = 200
 # The disk is shared with others: how often its free space is looked at.
 LOOK_SECONDS = 15.0
-# How long the oldest blobs, all of them pinned, are passed over without being asked about again.
+# Where all is pinned, how often each blob is asked about again.
 HELD_SECONDS = 600.0
 ALL_PINNED = "no room on the cache disk: everything that could go is pinned or being read"
 
@@ -51,22 +51,23 @@ def plan_eviction(
 class HeldPrefix:
     """The oldest blobs that pins hold: they gather at the old end, and are passed over as one.
 
-    Good for as long as the pins are the same, and never for long: a blob can lose its names, and
-    one that is adopted can be older than all of them. Single-threaded.
+    Good until a pin goes. What may go and stands among them all the same (a blob that has lost its
+    names, or was adopted late) is met again when a walk finds nothing better. Single-threaded.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._last: BlobRow | None = None
         self._revision = -1
-        self._until = 0.0
+        self._begun = 0.0
         self._open = False
 
     def resume(self, revision: int) -> BlobRow | None:
         """Begin a walk; return behind which blob, under pins of this revision."""
-        if revision != self._revision or self._now() >= self._until:
+        if revision != self._revision:
             self._last, self._revision = None, revision
-            self._until = self._now() + HELD_SECONDS
+        if self._last is None:
+            self._begun = self._now()
         self._open = True
         return self._last
 
@@ -77,6 +78,11 @@ class HeldPrefix:
                 self._open = False
                 return
             self._last = row
+
+    def ended(self) -> None:
+        """A walk came to its end: the next one begins at the first blob, but not all the time."""
+        if self._now() - self._begun >= HELD_SECONDS:
+            self._last = None
 
 
 class Eviction:
@@ -185,3 +191,4 @@ class Eviction:
             pinned = await self._blobs.pinned([row.sha256 for row in rows])
             self._held.note(rows, pinned)
             yield [row for row in rows if row.sha256 not in pinned]
+        self._held.ended()

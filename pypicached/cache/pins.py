@@ -32,7 +32,8 @@ MAX_TOLD = 5
 class Pins:
     """The rules in force. Single-threaded; changes, which wait for the disk, take turns.
 
-    `revision` grows whenever the rules may have changed; `problems` are sentences for `status`.
+    `revision` grows whenever something may be held no longer; `problems` are sentences for
+    `status`.
     """
 
     def __init__(self, path: Path, disk: DiskPool) -> None:
@@ -113,7 +114,6 @@ class Pins:
             self._take(self._lines)
         except OSError as error:
             self._unreadable = True
-            self.revision += 1
             self.problems = [
                 f"the pins in {self.path} cannot be read ({error.strerror}): nothing is evicted or "
                 "pruned; mend the file, then run `pypicached pin`"
@@ -149,8 +149,9 @@ class Pins:
                     rules.setdefault(rule.project, []).append(rule)
         if len(bad) > MAX_TOLD:
             bad[MAX_TOLD:] = [f"{len(bad) - MAX_TOLD} more lines of {self.path} pin nothing"]
+        if self._unreadable or any(rule not in rules.get(rule.project, ()) for rule in self.rules):
+            self.revision += 1
         self._lines, self._rules, self.problems, self._unreadable = lines, rules, bad, False
-        self.revision += 1
 
 
 def matches(rule: Requirement, file: CachedFile) -> bool:

@@ -97,10 +97,9 @@ async def test_eviction__many_pins_are_passed_over(
 
 
 def test_held_prefix() -> None:
-    """Only an unbroken run of pinned blobs is passed over, and not under other pins or for long."""
-    now = 0.0
+    """Only an unbroken run of pinned blobs is passed over, and only until a pin goes."""
     rows = [BlobRow(name, 1, 1, 0.0) for name in "abcd"]
-    prefix = HeldPrefix(lambda: now)
+    prefix = HeldPrefix()
     assert prefix.resume(1) is None
     prefix.note(rows[:2], {"a", "b"})
     prefix.note(rows[2:], {"d"})
@@ -108,9 +107,24 @@ def test_held_prefix() -> None:
     prefix.note(rows[2:], {"c", "d"})
     assert prefix.resume(1) == rows[3]
     assert prefix.resume(2) is None
-    prefix.note(rows, {"a", "b", "c", "d"})
+
+
+def test_held_prefix__walk_that_ends() -> None:
+    """Where a walk found too little the next one begins at the first blob, now and then."""
+    now = 0.0
+    row = BlobRow("a", 1, 1, 0.0)
+    prefix = HeldPrefix(lambda: now)
+    prefix.resume(1)
+    prefix.note([row], {"a"})
+    prefix.ended()
+    assert prefix.resume(1) == row
     now = eviction.HELD_SECONDS
-    assert prefix.resume(2) is None
+    assert prefix.resume(1) == row
+    prefix.ended()
+    assert prefix.resume(1) is None
+    prefix.note([row], {"a"})
+    prefix.ended()
+    assert prefix.resume(1) == row
 
 
 async def test_no_room__everything_pinned(tmp_path: Path, upstream: FakeUpstream) -> None:

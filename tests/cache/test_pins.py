@@ -164,3 +164,24 @@ async def test_pins__one_name_is_enough(pins: Pins) -> None:
     other = msgspec.structs.replace(one, project="copy", filename="copy-1.0.tar.gz")
     assert pins.hold_any([other, one])
     assert not pins.hold_any([other])
+
+
+async def test_pins__revision(pins: Pins, path: Path) -> None:
+    """The revision grows when a pin goes, and by nothing else: what was held still is."""
+    await pins.add(rules("flask", "numpy"))
+    before = pins.revision
+    await pins.add(rules("torch"))
+    await pins.read()
+    assert pins.revision == before
+    await pins.remove(rules("torch"))
+    assert pins.revision == before + 1
+    path.write_text("flask\n")
+    await pins.read()
+    assert pins.revision == before + 2
+    path.unlink()
+    path.mkdir()
+    await pins.read()
+    assert pins.revision == before + 2
+    path.rmdir()
+    await pins.read()
+    assert pins.revision == before + 3
