@@ -29,18 +29,15 @@ _COLUMNS = (
     Column("size_bytes", "Size", right=True),
 )
 _NOTHING = "unpin what? For example `pypicached unpin flask`; `pypicached pin` lists what is pinned"
-_Requirements = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[REQUIREMENT]...",
-        help='A project, and versions of it if not all: flask, flask==3.*, "torch>=2,<3".',
-        show_default=False,
-    ),
-]
+_HELP = 'A project, and versions of it if not all: flask, flask==3.*, "torch>=2,<3".'
 
 
 def pin(
-    requirements: _Requirements = None, as_json: JsonOption = False, socket: SocketOption = None
+    requirements: Annotated[
+        list[str] | None, typer.Argument(metavar="[REQUIREMENT]...", help=_HELP)
+    ] = None,
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
 ) -> None:
     """Never evict or prune what is cached of these, now or later; without any, list the pins."""
     client = connect(socket)
@@ -60,7 +57,11 @@ def pin(
 
 
 def unpin(
-    requirements: _Requirements = None, as_json: JsonOption = False, socket: SocketOption = None
+    requirements: Annotated[
+        list[str] | None, typer.Argument(metavar="REQUIREMENT...", help=_HELP)
+    ] = None,
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
 ) -> None:
     """Let what these pins held be evicted and pruned again; exit code 1 if one was not pinned."""
     if not requirements:

@@ -54,7 +54,7 @@ def _print_answer(answer: VerifyAnswer) -> None:
         print_table(_COLUMNS, rows)
     left = sum(not problem.repaired for problem in answer.problems)
     dropped = len(answer.problems) - left
-    found = [f"{left:,} damaged"] if left or not dropped else []
+    found = [f"{left:,} damaged"] if left else []
     found += [f"{dropped:,} dropped, to be fetched again"] if dropped else []
     read = f"read {count(answer.checked, 'blob')}, {size(answer.bytes)}"
     print_line(f"{read}: {', '.join(found)}" if answer.problems else f"{read}: all is well")

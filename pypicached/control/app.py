@@ -145,16 +145,10 @@ class _Handlers:
         return _json(await self._keeping.pins())
 
     async def pin(self, request: web.Request) -> web.Response:
-        message = await _message(request, PinRequest)
-        rules = _rules(message)
-        _log_change(request, "pin", message)
-        return _json(await self._keeping.pin(rules))
+        return _json(await self._keeping.pin(await _rules(request, "pin")))
 
     async def unpin(self, request: web.Request) -> web.Response:
-        message = await _message(request, PinRequest)
-        rules = _rules(message)
-        _log_change(request, "unpin", message)
-        return _json(await self._keeping.unpin(rules))
+        return _json(await self._keeping.unpin(await _rules(request, "unpin")))
 
 
 async def _guarded(request: web.Request, handler: _Handler, rights: Rights) -> web.StreamResponse:
@@ -227,14 +221,16 @@ def _check_invalidate(message: InvalidateRequest) -> None:
         raise _UsageError("the project list has no files; leave --files off")
 
 
-def _rules(message: PinRequest) -> list[Requirement]:
-    """Return the rules, each once."""
+async def _rules(request: web.Request, command: str) -> list[Requirement]:
+    """Return the rules that a change is about, each once, and log it."""
+    message = await _message(request, PinRequest)
     if not message.requirements:
         raise _UsageError("give at least one requirement")
     try:
         rules = [parse_requirement(text) for text in message.requirements]
     except ValueError as error:
         raise _UsageError(str(error)) from None
+    _log_change(request, command, message)
     return list(dict.fromkeys(rules))
 
 

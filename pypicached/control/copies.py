@@ -22,12 +22,13 @@ async def send_copy(request: web.Request, copy: Copy) -> web.StreamResponse:
         while chunk := await copy.read():
             await response.write(chunk)
     except ConnectionError:
-        raise
+        _log.info("backup: the caller went away; stopped")
+        return response
     except OSError as error:
         # The length has left: an error in words would be taken for bytes of the copy.
         _log.error("backup: cannot read the copy: %s", error.strerror)
         if request.transport is not None:
             request.transport.abort()
-        raise ConnectionResetError("the copy broke off") from error
+        return response
     await response.write_eof()
     return response

@@ -46,7 +46,8 @@ async def send_lines(
                 await response.write(_encode(step))
         except ConnectionError:
             _log.info("%s: the caller went away; stopped", request.path.strip("/"))
-            raise
+            # Raised, it would be a traceback in the log; aiohttp knows itself that nobody is there.
+            return response
         except Exception as error:
             if not response.prepared:
                 raise

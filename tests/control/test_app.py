@@ -18,7 +18,7 @@ import pytest
 from pypicached.errors import LedgerError
 from pypicached.messages import Progress, PruneAnswer, PruneRequest
 from pypicached.requirement import parse_requirement
-from tests.control.daemon import PRUNED, FakeOperations
+from tests.control.daemon import PRUNED, FakeOperations, serving
 
 
 async def _ask(path: Path, method: str, url: str, body: Any = None) -> tuple[int, Any]:
@@ -197,9 +197,9 @@ async def test_prune__error_at_first(control_socket: Path, operations: FakeOpera
 
 
 def test_prune__lines_are_flushed_and_the_caller_leaves(
-    control_socket: Path, operations: FakeOperations
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each line leaves at once; when the caller goes the work is closed, not left running."""
+    """Each line leaves at once; when the caller goes the work is closed, and that is no error."""
     closed = threading.Event()
 
     async def steps(_: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
@@ -211,13 +211,29 @@ def test_prune__lines_are_flushed_and_the_caller_leaves(
             closed.set()
 
     operations.prune_steps = steps
-    with socket.socket(socket.AF_UNIX) as stream:
+    with serving(operations) as path, socket.socket(socket.AF_UNIX) as stream:
         stream.settimeout(10)
-        stream.connect(str(control_socket))
+        stream.connect(str(path))
         body = b'{"days": 0}'
         head = b"POST /prune HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
         stream.sendall(head + body)
         received = b""
         while b'{"progress"' not in received:
             received += stream.recv(4096)
-    assert closed.wait(10)
+        stream.close()
+        assert closed.wait(10)
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_backup__caller_leaves(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A copy that nobody waits for any more is let go, and that is no error."""
+    operations.ledger = bytes(64 * 1024 * 1024)
+    with serving(operations) as path, socket.socket(socket.AF_UNIX) as stream:
+        stream.settimeout(10)
+        stream.connect(str(path))
+        stream.sendall(b"POST /backup HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert stream.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert operations.copies == 0
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
