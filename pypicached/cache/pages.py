@@ -159,10 +159,8 @@ class Pages:
         page = self._memory.get(key)
         if page is None:
             row = await self._row(project)
-            if row is None:
-                return None
-            page = self._memory.get(key)
-            if page is None:  # another request may have put it there meanwhile
+            page = self._memory.get(key)  # a flight may have landed meanwhile
+            if page is None and row is not None:
                 page = StoredPage(row)
                 self._memory.put(key, page, page.size_bytes)
         return page

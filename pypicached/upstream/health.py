@@ -67,7 +67,8 @@ class Health:
     @property
     def condition(self) -> Condition:
         """How the index is now."""
-        for host in self._hosts:
+        # Its own host first: without pages there is nothing.
+        for host in (self._hosts.own, *self._hosts):
             if host.breaker.open:
                 error = host.last_error if host.own else f"{host.name}: {host.last_error}"
                 return Condition("failing", host.failing_since, error)
