@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,13 @@ def fake_index(*, projects: int, size_bytes: int, rate: int) -> Iterator[str]:
 
 
 @contextmanager
-def pypicached(index_url: str, directory: Path) -> Iterator[tuple[str, int]]:
-    """Run the daemon on an empty cache; gives its base URL and pid. Raises TargetError."""
+def pypicached(
+    index_url: str, directory: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, int]]:
+    """Run the daemon on an empty cache; gives its base URL and pid. Raises TargetError.
+
+    `settings` are variables of its environment.
+    """
     port = free_port()
     command = [sys.executable, "-m", "pypicached", "serve", "--listen", f"127.0.0.1:{port}"]
     command += ["--index-url", index_url, "--cache-dir", str(directory / "cache")]
@@ -76,6 +81,7 @@ def pypicached(index_url: str, directory: Path) -> Iterator[tuple[str, int]]:
         "HOME": str(directory),
         "PYTHONPATH": str(REPOSITORY),
         "PYPICACHED_SOCKET": str(directory / "control.sock"),
+        **(settings or {}),
     }
     base = f"http://127.0.0.1:{port}"
     with _logged(command, directory, environment) as process:
