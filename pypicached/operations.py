@@ -103,7 +103,8 @@ class Operations:
     async def _hit_rate(self) -> float | None:
         kinds, _, _ = await self._ledger.usage.totals(self._now() - DAY_SECONDS)
         requests = sum(row["requests"] for row in kinds.values())
-        served = sum(row["hits"] + row["joins"] + row["revalidated"] for row in kinds.values())
+        ours = ("hits", "joins", "revalidated", "stale")
+        served = sum(row[result] for row in kinds.values() for result in ours)
         return round(served / requests, 4) if requests else None
 
     def _disk_status(self, files: int, pages: int) -> messages.DiskStatus:

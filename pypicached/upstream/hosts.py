@@ -188,4 +188,5 @@ class Hosts:
 
 
 def _name(url: URL) -> str:
-    return f"{url.host}:{url.port}"
+    """Return host and port, as a person writes them: without the port that goes without saying."""
+    return url.host_port_subcomponent or ""
