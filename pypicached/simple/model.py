@@ -15,7 +15,8 @@ import msgspec
 ProjectStatus = Literal["active", "archived", "quarantined", "deprecated"]
 
 
-class ProjectFile(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+# No gc: it holds strings alone, and large pages have thousands of them to walk.
+class ProjectFile(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One distribution file of a project page (PEP 503, PEP 691 "files")."""
 
     # PEP 503: the text of the anchor; PEP 691 `filename`.

@@ -50,6 +50,9 @@ _LISTING_TITLES = ("links for", "index of", "directory listing for", "simple ind
 _SHA256 = re.compile(r"sha256=[0-9a-f]{64}")
 _FRAGMENT_HASH = re.compile(r"(?:\A|&)([a-z][a-z0-9_]*)=([0-9A-Fa-f]{16,})(?=&|\Z)")
 
+Attributes = dict[str, str | None]
+Anchor = tuple[str, str, Attributes]  # file name, link, attributes
+
 
 def decode_html(body: bytes, charset: str | None) -> str:
     """Return the text of a body; undecodable bytes become U+FFFD."""
@@ -68,7 +71,7 @@ def page_html_steps(body: bytes, charset: str | None, url: str, project: str) ->
     files: list[ProjectFile] = []
     for tree in chain((head,), map(LexborHTMLParser, pieces)):
         anchors = [found for node in tree.css("a") if (found := _anchor(node)) is not None]
-        files += [file for anchor in anchors if (file := _file(*anchor, rows)) is not None]
+        files += _files(anchors, rows)
         check_count(len(files) + rows.dropped)
         yield
     if "pypi:repository-version" not in metas:
@@ -138,7 +141,7 @@ def _base(tree: LexborHTMLParser, url: str) -> str:
     return url
 
 
-def _anchor(node: LexborNode) -> tuple[str, str, dict[str, str | None]] | None:
+def _anchor(node: LexborNode) -> Anchor | None:
     """Return file name, link and attributes of an anchor that is a row, else None.
 
     The anchor's text is the file name (PEP 503), unless it is a label or, as in Apache's
@@ -156,14 +159,20 @@ def _anchor(node: LexborNode) -> tuple[str, str, dict[str, str | None]] | None:
     return (name, href, attributes) if is_distribution(name) else None
 
 
-def _file(
-    filename: str, href: str, attributes: dict[str, str | None], rows: FileRows
-) -> ProjectFile | None:
-    """Return the row as the model has it, or None if it is left out."""
-    link, _, fragment = href.partition("#")
-    url = rows.place(filename, link)
-    if url is None:
-        return None
+def _files(anchors: list[Anchor], rows: FileRows) -> list[ProjectFile]:
+    """Return those rows that are kept, as the model has them."""
+    links = [href.partition("#") for _, href, _ in anchors]
+    urls = rows.place([filename for filename, _, _ in anchors], [link for link, _, _ in links])
+    return [
+        _file(filename, url, fragment, attributes)
+        for (filename, _, attributes), (_, _, fragment), url in zip(
+            anchors, links, urls, strict=True
+        )
+        if url is not None
+    ]
+
+
+def _file(filename: str, url: str, fragment: str, attributes: Attributes) -> ProjectFile:
     yanked: bool | str = False
     if "data-yanked" in attributes:  # PEP 592: the presence alone says it
         yanked = attributes["data-yanked"] or True
@@ -189,7 +198,7 @@ def _hashes(fragment: str) -> dict[str, str]:
     return digests({name: value for name, value in pairs if name not in ("egg", "subdirectory")})
 
 
-def _core_metadata(attributes: dict[str, str | None]) -> bool | dict[str, str] | None:
+def _core_metadata(attributes: Attributes) -> bool | dict[str, str] | None:
     """Return the sidecar claim: `true`, or one hash; the new name wins (PEP 714)."""
     for name in ("data-core-metadata", "data-dist-info-metadata"):
         if name in attributes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from pypicached.simple.names import is_valid
 from pypicached.simple.rows import (
     FileRows,
     ParseError,
+    are_digests,
     check_count,
     check_version,
     digests,
@@ -104,7 +106,7 @@ def page_json_steps(body: bytes, url: str, project: str) -> Steps[ProjectPage]:
     rows.dropped = unreadable
     files: list[ProjectFile] = []
     for batch in batches(page.files):
-        files += [file for row in batch if (file := _file(row, rows)) is not None]
+        files += _files(batch, rows)
         yield
     marker = page.project_status or _Status()
     return ProjectPage(
@@ -239,32 +241,47 @@ def _convert(value: Any, to: type[T]) -> T | None:
         return None
 
 
-def _file(row: _Row, rows: FileRows) -> ProjectFile | None:
-    """Return the row as the model has it, or None if it is left out."""
-    url = rows.place(row.filename, row.url)
-    if url is None:
-        return None
+def _files(batch: Sequence[_Row], rows: FileRows) -> list[ProjectFile]:
+    """Return those rows that are kept, as the model has them."""
+    urls = rows.place([row.filename for row in batch], [row.url for row in batch])
+    hashes = [row.hashes for row in batch]
+    if not are_digests(hashes):
+        hashes = [digests(claimed) for claimed in hashes]
+    judged = zip(batch, urls, hashes, _core_metadata(batch), strict=True)
+    return [
+        _file(row, url, checked, claim) for row, url, checked, claim in judged if url is not None
+    ]
+
+
+def _file(row: _Row, url: str, hashes: dict[str, str], core_metadata: CoreMetadata) -> ProjectFile:
     size = row.size
     return ProjectFile(
         filename=row.filename,
         url=url,
-        hashes=digests(row.hashes),
+        hashes=hashes,
         size=size if size is not None and 0 <= size <= _MAX_SIZE else None,
         upload_time=row.upload_time or None,
         requires_python=row.requires_python or None,
-        core_metadata=_core_metadata(row),
+        core_metadata=core_metadata,
         yanked=True if row.yanked == "" else row.yanked or False,  # PEP 592: "" is no reason
         gpg_sig=row.gpg_sig,
         provenance=provenance(row.provenance),
     )
 
 
-def _core_metadata(row: _Row) -> CoreMetadata:
+def _core_metadata(batch: Sequence[_Row]) -> list[CoreMetadata]:
+    """Return the sidecar claims; a sidecar whose hashes are unusable is still a sidecar."""
+    claims = [_claim(row) for row in batch]
+    hashes = [claim for claim in claims if isinstance(claim, dict)]
+    if all(hashes) and are_digests(hashes):
+        return claims
+    return [digests(claim) or True if isinstance(claim, dict) else claim for claim in claims]
+
+
+def _claim(row: _Row) -> CoreMetadata:
     """Return the sidecar claim; the legacy keys count where the new one is silent (PEP 714)."""
-    claim = row.core_metadata
-    if claim is None:
-        claim = row.dist_info_metadata
-    if claim is None:
-        claim = row.data_dist_info_metadata
-    # A sidecar whose hashes are unusable is still a sidecar.
-    return digests(claim) or True if isinstance(claim, dict) else claim
+    if row.core_metadata is not None:
+        return row.core_metadata
+    if row.dist_info_metadata is not None:
+        return row.dist_info_metadata
+    return row.data_dist_info_metadata

@@ -7,16 +7,18 @@ CONFORMANCE.md rules 13, 27, 64). It must not know how JSON or HTML are read.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pypicached.errors import PypicachedError
 from pypicached.simple.model import ProjectStatus
-from pypicached.simple.urls import Links, place
+from pypicached.simple.urls import Links, place, plain_keys
 
 # The largest known project pages have some tens of thousands (CONFORMANCE.md rule 66).
 MAX_FILES = 200_000
 _MAX_FILENAME = 255  # NAME_MAX of the file systems that clients download to
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _DIGEST = re.compile(r"[0-9a-f]+")
+_DIGEST_OCTETS = b"0123456789abcdef"
 _STATUSES: dict[str, ProjectStatus] = {
     "active": "active",
     "archived": "archived",
@@ -34,22 +36,37 @@ class ParseError(PypicachedError):
 
 
 class FileRows:
-    """Decides row by row what of a page is kept; counts what is left out. For one page only."""
+    """Decides which rows of a page are kept; counts what is left out. For one page only."""
 
     def __init__(self, base: str) -> None:
         self.dropped = 0
         self._links = Links(base)
         self._keys: set[str] = set()
 
-    def place(self, filename: str, href: str) -> str | None:
-        """Return the URL to keep for a row; None, and counted, if the row is to be left out.
+    def place(self, filenames: Sequence[str], hrefs: Sequence[str]) -> Sequence[str | None]:
+        """Return the URL to keep for each row; None, and counted, if the row is to be left out.
 
         Left out: an unusable file name, no http(s) URL, a path against rule 64, and a URL whose
         key an earlier row has (DESIGN.md: the first wins).
         """
-        if is_usable(filename):
-            url = self._links.resolve(href)
-            placed = None if url is None else place(url)
+        urls = [self._links.resolve(href) for href in hrefs]
+        whole = [url for url in urls if url is not None]
+        keys = plain_keys(whole) if len(whole) == len(urls) and are_usable(filenames) else None
+        if keys is not None and self._are_new(keys):
+            return whole
+        return [self._place(*row) for row in zip(filenames, urls, strict=True)]
+
+    def _are_new(self, keys: list[str]) -> bool:
+        """Remember the keys of rows if neither they nor earlier ones have one of them twice."""
+        new = set(keys)
+        if len(new) < len(keys) or not new.isdisjoint(self._keys):
+            return False
+        self._keys |= new
+        return True
+
+    def _place(self, filename: str, url: str | None) -> str | None:
+        if url is not None and is_usable(filename):
+            placed = place(url)
             if placed is not None and placed[1] not in self._keys:
                 self._keys.add(placed[1])
                 return placed[0]
@@ -65,6 +82,18 @@ def is_usable(filename: str) -> bool:
         and "/" not in filename
         and "\\" not in filename
         and filename not in (".", "..")
+    )
+
+
+def are_usable(filenames: Sequence[str]) -> bool:
+    """Tell cheaply that all of them are usable; a no only means that each has to be judged."""
+    text = " ".join(filenames)
+    return (
+        text.isprintable()
+        and "/" not in text
+        and "\\" not in text
+        and {"", ".", ".."}.isdisjoint(filenames)
+        and len(max(filenames, key=len, default="")) <= _MAX_FILENAME
     )
 
 
@@ -94,6 +123,18 @@ def digests(claimed: dict[str, str]) -> dict[str, str]:
             lower = {a: v.lower() for a, v in claimed.items() if a}
             return {a: v for a, v in lower.items() if _DIGEST.fullmatch(v)}
     return claimed  # as nearly all are: no copy
+
+
+def are_digests(claims: Sequence[dict[str, str]]) -> bool:
+    """Tell cheaply that `digests` changes none of them; a no means that each has to be judged."""
+    values = [value for claimed in claims for value in claimed.values()]
+    text = "".join(values)
+    return (
+        all(values)
+        and text.isascii()
+        and not text.encode().translate(None, _DIGEST_OCTETS)
+        and not any("" in claimed for claimed in claims)
+    )
 
 
 def provenance(url: str | None) -> str | None:

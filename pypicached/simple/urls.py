@@ -9,6 +9,8 @@ forbids has no key. This module must not know where links of ours start.
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Sequence
 from urllib.parse import quote_from_bytes, unquote_to_bytes, urljoin
 
 MAX_PATH_BYTES = 2048
@@ -21,6 +23,9 @@ _PLAIN = re.compile(
     rf"https?://([a-z0-9][a-z0-9.-]*(?::[0-9]{{1,5}})?/(?:(?!\.\.?(?:/|\Z))[{_PCHAR}]+/)*"
     rf"(?!\.\.?\Z)[{_PCHAR}]+)"
 )
+# The beginning of such a URL, and all that may stand in a list of them, one per line.
+_ORIGIN = re.compile(r"(https?://)[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?/")
+_PLAIN_OCTETS = f"{string.ascii_letters}{string.digits}-._~{_SUB_DELIMS}:@/\n".encode()
 # A registered name or an IPv6 literal, and a port. Other alphabets must come as punycode.
 _HOST = re.compile(r"(?:[a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 # A relative link whose only dots are leading "../"; the last group has no scheme and no query.
@@ -68,6 +73,43 @@ def link_path(url: str) -> str:
         return ""
     _, host, path, _ = parts
     return quote_from_bytes(_octets(host), safe=":") + "/" + _encode(_ILLEGAL_IN_PATH, path)
+
+
+def plain_keys(urls: Sequence[str]) -> list[str] | None:
+    """Return the keys of URLs that are all usual and of one origin, as most pages' are; else None.
+
+    Judging all of them at once takes a tenth of the time of one by one. Such a key is also what
+    `link_path` gives, and such a URL is fit to be kept as it is.
+    """
+    text = "\n".join(urls)
+    origin = _ORIGIN.match(text)
+    if origin is None:
+        return None
+    lines = len(urls) - 1
+    usual = (
+        text.isascii()
+        and not text.encode().translate(None, _PLAIN_OCTETS)
+        and text.count("\n") == text.count(f"\n{origin[0]}") == lines
+        # Neither empty segments nor such as begin with a dot: whether those are dot segments, and
+        # how long a path may be, is judged one by one.
+        and text.count("//") == len(urls)
+        and "/." not in text
+        and "/\n" not in text
+        and not text.endswith("/")
+        and len(max(urls, key=len)) <= MAX_PATH_BYTES
+    )
+    cut = len(origin[1])
+    return [url[cut:] for url in urls] if usual else None
+
+
+def file_keys(urls: Sequence[str]) -> Sequence[str | None]:
+    """Return what `file_key` does of each URL."""
+    return plain_keys(urls) or [file_key(url) for url in urls]
+
+
+def link_paths(urls: Sequence[str]) -> list[str]:
+    """Return what `link_path` does of each URL."""
+    return plain_keys(urls) or [link_path(url) for url in urls]
 
 
 def place(url: str) -> tuple[str, str] | None:
