@@ -39,7 +39,10 @@ _CHARSETS = dict.fromkeys(
     ("iso-8859-1", "iso8859-1", "latin1", "latin-1", "windows-1252"), "cp1252"
 )
 _WHOLE = 64 * 1024
-_PIECE = 8 * 1024
+# As an index page needs: making a parser costs as much as 4 KiB of them.
+_PIECE, _MAX_TAGS = 32 * 1024, 1000
+# Of text with more tags than that, so that they cannot be nested deeply.
+_SMALL_PIECE = 8 * 1024
 _ANCHOR = re.compile(r"<a\s", re.IGNORECASE)
 _HTML_SPACE = " \t\n\r\f"
 _DOCUMENT = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
@@ -51,7 +54,7 @@ _SHA256 = re.compile(r"sha256=[0-9a-f]{64}")
 _FRAGMENT_HASH = re.compile(r"(?:\A|&)([a-z][a-z0-9_]*)=([0-9A-Fa-f]{16,})(?=&|\Z)")
 
 Attributes = dict[str, str | None]
-Anchor = tuple[str, str, Attributes]  # file name, link, attributes
+Anchor = tuple[str, str, str, Attributes]  # file name, link, its fragment, attributes
 
 
 def decode_html(body: bytes, charset: str | None) -> str:
@@ -94,13 +97,15 @@ def html_pieces(text: str) -> Iterator[str]:
     before an anchor is safe, because it would end an open one anyway; only of a comment with
     anchors on a page of more than 64 KiB, those behind a cut would count.
     """
-    at = 0
-    while len(text) - at > (_PIECE if at else _WHOLE):
-        most = at + _WHOLE if at == 0 else at + 2 * _PIECE
-        found = _ANCHOR.search(text, at + _PIECE, most)
-        cut = found.start() if found else most
+    at, least, most = 0, _SMALL_PIECE, _WHOLE
+    while len(text) - at > most:
+        found = _ANCHOR.search(text, at + least, at + most)
+        cut = found.start() if found else at + most
         yield text[at:cut]
         at = cut
+        dense = text.count("<", at, at + 2 * _PIECE) > 2 * _MAX_TAGS
+        least = _SMALL_PIECE if dense else _PIECE
+        most = 2 * least
     yield text[at:]
 
 
@@ -142,32 +147,30 @@ def _base(tree: LexborHTMLParser, url: str) -> str:
 
 
 def _anchor(node: LexborNode) -> Anchor | None:
-    """Return file name, link and attributes of an anchor that is a row, else None.
+    """Return what an anchor says that is a row, else None.
 
     The anchor's text is the file name (PEP 503), unless it is a label or, as in Apache's
     listings, cut short: then it is the last segment of the link.
     """
     attributes = node.attributes
     href = (attributes.get("href") or "").strip(_HTML_SPACE)
-    segment = href.partition("#")[0].partition("?")[0].rpartition("/")[2]
+    link, _, fragment = href.partition("#")
+    segment = link.partition("?")[0].rpartition("/")[2]
     if not segment:
         return None
     text = node.text_lexbor().strip()
     name = unquote(segment)
     if text != name and " " not in text and is_distribution(text) and is_usable(text):
-        return text, href, attributes
-    return (name, href, attributes) if is_distribution(name) else None
+        return text, link, fragment, attributes
+    return (name, link, fragment, attributes) if is_distribution(name) else None
 
 
 def _files(anchors: list[Anchor], rows: FileRows) -> list[ProjectFile]:
     """Return those rows that are kept, as the model has them."""
-    links = [href.partition("#") for _, href, _ in anchors]
-    urls = rows.place([filename for filename, _, _ in anchors], [link for link, _, _ in links])
+    urls = rows.place([anchor[0] for anchor in anchors], [anchor[1] for anchor in anchors])
     return [
         _file(filename, url, fragment, attributes)
-        for (filename, _, attributes), (_, _, fragment), url in zip(
-            anchors, links, urls, strict=True
-        )
+        for (filename, _, fragment, attributes), url in zip(anchors, urls, strict=True)
         if url is not None
     ]
 

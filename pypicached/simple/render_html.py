@@ -13,7 +13,7 @@ from pypicached.simple.claims import claimable_version
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.names import normalize
 from pypicached.simple.steps import Steps, batches, finish
-from pypicached.simple.urls import link_path
+from pypicached.simple.urls import link_paths
 
 _NAMES_PER_CHUNK = 2048  # about 100 KiB of HTML
 # A link has room for one hash: sha256, which every client checks, else the strongest.
@@ -47,7 +47,8 @@ def html_steps(page: ProjectPage, prefix: str) -> Steps[bytes]:
     title = f"Links for {escape(page.name)}"
     parts = [_HEAD, _metas(page), f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"]
     for batch in batches(files):
-        parts += [_anchor(file, prefix) for file in batch]
+        links = link_paths([file.url for file in batch])
+        parts += [_anchor(file, prefix, link) for file, link in zip(batch, links, strict=True)]
         yield
     parts.append("</body>\n</html>\n")
     return "".join(parts).encode("utf-8", "replace")
@@ -63,10 +64,9 @@ def _metas(page: ProjectPage) -> str:
     return metas
 
 
-def _anchor(file: ProjectFile, prefix: str) -> str:
+def _anchor(file: ProjectFile, prefix: str, link: str) -> str:
     """Return the anchor of a file; never `data-gpg-sig`, for no `.asc` is served (rule 26)."""
-    link = link_path(file.url)
-    if "&" in link:  # of all that link_path leaves in a link, alone special in an attribute
+    if "&" in link:  # of all that link_paths leaves in a link, alone special in an attribute
         link = escape(link)
     return (
         f'<a href="{prefix}{link}{_fragment(file.hashes)}"{_attributes(file)}>'

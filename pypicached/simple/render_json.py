@@ -17,7 +17,7 @@ import msgspec
 from pypicached.simple.claims import claimable_version, listed_versions
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.steps import Steps, batches, finish
-from pypicached.simple.urls import link_path
+from pypicached.simple.urls import link_paths
 
 _NAMES_PER_CHUNK = 4096  # about 100 KiB of JSON
 
@@ -73,7 +73,8 @@ def json_steps(page: ProjectPage, prefix: str) -> Steps[bytes]:
     yield
     rows: list[_Row] = []
     for batch in batches(page.files):
-        rows += [_row(file, prefix) for file in batch]
+        paths = link_paths([file.url for file in batch])
+        rows += [_row(file, prefix + path) for file, path in zip(batch, paths, strict=True)]
         yield
     rendered = _Page(
         meta=_Meta(version),
@@ -94,11 +95,11 @@ def _claims(page: ProjectPage) -> tuple[str, list[str] | None]:
     return ("1.0", None) if versions is None else (version, versions)
 
 
-def _row(file: ProjectFile, prefix: str) -> _Row:
+def _row(file: ProjectFile, url: str) -> _Row:
     """Return a file as PEP 691 has it; never `gpg-sig`, for no `.asc` is served (rule 26)."""
     return _Row(
         file.filename,
-        prefix + link_path(file.url),
+        url,
         file.hashes,
         file.requires_python,
         file.size,
