@@ -17,6 +17,7 @@ from pypicached.cache.blobs import Blobs
 from pypicached.cache.budget import Budget
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.copying import Copying
+from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.files import Files
 from pypicached.cache.listing import Listings
@@ -114,6 +115,7 @@ class Assembly:
         memory: Memory[tuple[str, str], StoredPage] = Memory(settings.cache.memory // 2)
         small: Memory[str, bytes] = Memory(settings.cache.memory // 2)
         self.stored = StoredFiles(self.ledger, self.blobs, small, self.quarantine)
+        self.decoded = DecodedPages()
         worker = Worker(self.store)
         pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
         lists = {i.name: self._pages(i, ListRefresh, memory, worker) for i in settings.indexes}
@@ -135,7 +137,7 @@ class Assembly:
         self.eviction = Eviction(self.blobs, self.ledger)
         self.files = Files(
             self.connections,
-            Listings(self.catalog, self.ledger, self.quarantine, now=self._now),
+            Listings(self.catalog, self.ledger, self.quarantine, self.decoded, now=self._now),
             self.stored,
             self.quarantine,
             blobs=self.blobs,
@@ -196,13 +198,15 @@ class Assembly:
                 worker=worker,
                 observations=self.observations,
                 quarantine=self.quarantine,
-                replaced=Replaced(self.ledger, self.stored),
+                replaced=Replaced(self.ledger, self.stored, self.decoded),
+                decoded=self.decoded,
                 serials=Serials(self._times(index).ttl, self._now),
                 on_bytes=lambda octets: usage.count_received("page", index.name, octets),
                 now=self._now,
             ),
             self.ledger,
             memory=memory,
+            decoded=self.decoded,
             disk=self.store.disk,
             times=self._times(index),
             private=index.authentication != "none",
@@ -251,7 +255,7 @@ class Assembly:
         scope = "private" if any(private.values()) else "public"
         # A list of all indexes is fresh for no longer than each of them is (rule 36).
         list_ttl = min(self._times(index).ttl for index in settings.indexes)
-        pages = SimplePages(self.catalog, usage, now=self._now)
+        pages = SimplePages(self.catalog, usage, self.decoded, now=self._now)
         metrics = Metrics(
             usage, self.blobs, self.files, self.observations, self.connections.values()
         )

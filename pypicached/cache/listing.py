@@ -7,13 +7,12 @@ Only what an index itself published is ever fetched: a file that its project's p
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 from pypicached.cache.catalog import Catalog
+from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.pages import FORCED_SECONDS, Answer
 from pypicached.cache.quarantine import Quarantine
-from pypicached.cache.renderings import decode_page
 from pypicached.errors import (
     FileNotListedError,
     LedgerError,
@@ -21,20 +20,9 @@ from pypicached.errors import (
     RefusedError,
     UpstreamUnavailableError,
 )
-from pypicached.ledger import Ledger, Page
-from pypicached.simple.model import ProjectFile, ProjectPage
+from pypicached.ledger import Ledger
+from pypicached.simple.model import ProjectFile
 from pypicached.simple.names import projects_of
-from pypicached.simple.urls import file_key
-
-# Decoded pages are kept for the burst of files that follows a page: a bound in entries.
-MAX_FILES = 20_000
-
-
-class Listed(OrderedDict[str, ProjectFile]):
-    """The files of one page by their key (`simple.urls`), as of one fetch."""
-
-    def __init__(self, page: ProjectPage) -> None:
-        super().__init__((key, file) for file in page.files if (key := file_key(file.url)))
 
 
 class Listings:
@@ -45,15 +33,15 @@ class Listings:
         catalog: Catalog,
         ledger: Ledger,
         quarantine: Quarantine,
+        decoded: DecodedPages,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
         self._ledger = ledger
         self._quarantine = quarantine
+        self._decoded = decoded
         self._now = now
-        self._decoded: OrderedDict[tuple[str, str], tuple[float, Listed]] = OrderedDict()
-        self._held = 0
 
     async def find(self, index: str, path: str) -> tuple[str, ProjectFile]:
         """Return (project, entry) of the file with this key.
@@ -84,7 +72,7 @@ class Listings:
         """
         answer = await self._catalog.page(project, index, no_cache=True)
         self._quarantine.check(index, project)
-        file = self._files(answer.page.row).get(path)
+        file = self._decoded.get(answer.page.row).by_key.get(path)
         if file is None:
             raise FileNotListedError("its project's page does not list that file any more")
         return file
@@ -101,33 +89,14 @@ class Listings:
     async def _on_page(self, index: str, project: str, path: str) -> ProjectFile | None:
         answer = await self._catalog.page(project, index)
         self._quarantine.check(index, project)
-        file = self._files(answer.page.row).get(path)
+        file = self._decoded.get(answer.page.row).by_key.get(path)
         if file is None and answer.page.age(self._now()) >= FORCED_SECONDS:
             # The file may be newer than our page: a lock file made a minute ago, say.
             answer = await self._catalog.page(project, index, no_cache=True)
-            file = self._files(answer.page.row).get(path)
+            file = self._decoded.get(answer.page.row).by_key.get(path)
         if file is None and answer.result == "stale":
             raise UpstreamUnavailableError(index, _outdated(answer))
         return file
-
-    def _files(self, row: Page) -> Listed:
-        """Return the files of a stored page, decoded at most once while they are asked for."""
-        key = (row.index, row.project)
-        found = self._decoded.get(key)
-        if found is not None and found[0] == row.fetched_at:
-            self._decoded.move_to_end(key)
-            return found[1]
-        assert row.body is not None
-        listed = Listed(decode_page(row.body))
-        if found is not None:
-            self._held -= len(found[1])
-        self._decoded[key] = (row.fetched_at, listed)
-        self._decoded.move_to_end(key)
-        self._held += len(listed)
-        while self._held > MAX_FILES and len(self._decoded) > 1:
-            _, (_, dropped) = self._decoded.popitem(last=False)
-            self._held -= len(dropped)
-        return listed
 
 
 def _outdated(answer: Answer) -> str:

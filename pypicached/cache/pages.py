@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pypicached.cache.awaited import Awaited
+from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.flight import Flights, wait_at_most
 from pypicached.cache.memory import Memory
 from pypicached.cache.refresh import Refresh
@@ -81,6 +82,7 @@ class Pages:
         ledger: Ledger,
         *,
         memory: Memory[tuple[str, str], StoredPage],
+        decoded: DecodedPages,
         disk: DiskPool,
         times: Times,
         private: bool,
@@ -92,6 +94,7 @@ class Pages:
         self._refresh = refresh
         self._ledger = ledger
         self._memory = memory
+        self._decoded = decoded
         self._disk = disk
         self._offline = offline
         self._now = now
@@ -275,7 +278,12 @@ class Pages:
             cached = await self._ledger.files.paths_of(row.index, row.project)
             cache_control = self._offline_cache_control
         rendering = await build_rendering(
-            row, variant, disk=self._disk, cache_control=cache_control, cached=cached
+            self._decoded.get(row).page,
+            variant,
+            disk=self._disk,
+            cache_control=cache_control,
+            serial=row.serial,
+            cached=cached,
         )
         for made in [v for v in page.renderings if v.cached not in (None, variant.cached)]:
             del page.renderings[made]

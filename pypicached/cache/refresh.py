@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from pypicached.cache.codings import pack
+from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.observe import Observations
 from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import encode_page
@@ -30,9 +31,8 @@ from pypicached.errors import (
 from pypicached.ledger import Ledger, Page
 from pypicached.logs import event
 from pypicached.simple.model import ProjectPage
-from pypicached.simple.names import projects_of, surely_of
+from pypicached.simple.odd import odd_keys
 from pypicached.simple.parse import ParseError, page_steps
-from pypicached.simple.urls import file_key
 from pypicached.store.disk import DiskPool
 from pypicached.upstream import Connection, PageAnswer, Validators, open_page
 
@@ -61,6 +61,7 @@ class Refresh:
         quarantine: Quarantine,
         replaced: Replaced,
         serials: Serials,
+        decoded: DecodedPages,
         on_bytes: Callable[[int], None],
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -72,6 +73,7 @@ class Refresh:
         self._quarantine = quarantine
         self._replaced = replaced
         self._serials = serials
+        self._decoded = decoded
         self._on_bytes = on_bytes
         self._now = now
         # Between parsing a page and storing it: keys of files whose names do not tell the project.
@@ -167,11 +169,14 @@ class Refresh:
                 f"left {page.dropped} unusable entries off the page of {page.name}",
                 index=self._connection.name,
             )
-        self._odd[project] = _odd_paths(page)
-        packed = await self._disk.run(pack, encode_page(page))
+        # The one in a thread, which lets the loop do the other meanwhile.
+        packed, self._odd[project] = await asyncio.gather(
+            self._disk.run(pack, encode_page(page)), in_steps(odd_keys(page))
+        )
         if before is not None and before.body != packed:
             await self._note_replaced(before, page)
         row = self._row(project, packed, answer, now)
+        self._decoded.put(row, page)
         return msgspec.structs.replace(row, status=page.status)
 
     async def _note_replaced(self, before: Page, page: ProjectPage) -> None:
@@ -230,19 +235,6 @@ class Refresh:
             checked_at=now,
         )
         return await self._put(row)
-
-
-def _odd_paths(page: ProjectPage) -> list[str]:
-    """Return the keys of files whose names do not lead back to their page."""
-    odd = []
-    for file in page.files:
-        name = file.url.partition("?")[0].rpartition("/")[2]
-        if "%" not in name and surely_of(name, page.name):
-            continue
-        path = file_key(file.url)
-        if path is not None and page.name not in projects_of(path.rsplit("/", 1)[1]):
-            odd.append(path)
-    return odd
 
 
 def _is_cut(body: bytes) -> bool:

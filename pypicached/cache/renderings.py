@@ -17,7 +17,6 @@ from pypicached.cache.codings import encode, unpack
 from pypicached.cache.sidecars import with_sidecars
 from pypicached.cache.stepping import in_steps
 from pypicached.errors import OfflineError
-from pypicached.ledger import Page
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.negotiate import Format
 from pypicached.simple.render import html_steps, json_steps
@@ -64,19 +63,18 @@ def decode_page(body: bytes) -> ProjectPage:
 
 
 async def build_rendering(
-    row: Page,
+    page: ProjectPage,
     variant: Variant,
     *,
     disk: DiskPool,
     cache_control: str,
+    serial: int | None,
     cached: Container[str] | None = None,
 ) -> Rendering:
-    """Render a stored page; its row must be "present".
+    """Render a page as its index has it; `serial` is the index's own.
 
     `cached`: list only the files with these keys; OfflineError if it has none of them.
     """
-    assert row.body is not None
-    page = decode_page(row.body)
     if cached is not None:
         page = only_cached(page, cached)
     page = await in_steps(with_sidecars(page))
@@ -87,9 +85,7 @@ async def build_rendering(
             body = await disk.run(encode, body, variant.coding)
         else:
             body = encode(body, variant.coding)
-    return Rendering(
-        body, *describe(body, variant.format, variant.coding, cache_control, row.serial)
-    )
+    return Rendering(body, *describe(body, variant.format, variant.coding, cache_control, serial))
 
 
 def only_cached(page: ProjectPage, cached: Container[str]) -> ProjectPage:

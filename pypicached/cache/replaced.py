@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from pypicached.cache.renderings import decode_page
+from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.stored_files import FileKey, StoredFiles
 from pypicached.ledger import Ledger, Page
 from pypicached.logs import event
@@ -40,15 +40,16 @@ def _plain(url: str) -> str:
 class Replaced:
     """Compares each new page with the one before it."""
 
-    def __init__(self, ledger: Ledger, stored: StoredFiles) -> None:
+    def __init__(self, ledger: Ledger, stored: StoredFiles, decoded: DecodedPages) -> None:
         self._ledger = ledger
+        self._decoded = decoded
         self._stored = stored
 
     async def note(self, before: Page | None, index: str, page: ProjectPage) -> None:
         """Forget the rows of files that the new page says are others. Raises LedgerError."""
         if before is None or before.body is None:
             return
-        for url in replaced_urls(decode_page(before.body), page):
+        for url in replaced_urls(self._decoded.get(before).page, page):
             path = file_key(url)
             if path is None:
                 continue

@@ -87,7 +87,13 @@ def surely_of(filename: str, project: str) -> bool:
         fits = dashes >= 4 and "-" not in head
     else:
         fits = dashes < _MAX_CANDIDATES
-    return fits and is_valid(head) and normalize(head) == project
+    return fits and _is_spelling(head, project)
+
+
+@lru_cache(maxsize=1024)
+def _is_spelling(name: str, project: str) -> bool:
+    """Tell whether a name is one of a project; the files of a page have one or two of them."""
+    return is_valid(name) and normalize(name) == project
 
 
 def _prefixes(stem: str) -> list[str]:

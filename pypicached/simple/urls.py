@@ -23,9 +23,9 @@ _PLAIN = re.compile(
     rf"https?://([a-z0-9][a-z0-9.-]*(?::[0-9]{{1,5}})?/(?:(?!\.\.?(?:/|\Z))[{_PCHAR}]+/)*"
     rf"(?!\.\.?\Z)[{_PCHAR}]+)"
 )
-# The beginning of such a URL, and all that may stand in a list of them, one per line.
+# The beginning of such a URL, and all that may stand in one.
 _ORIGIN = re.compile(r"(https?://)[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?/")
-_PLAIN_OCTETS = f"{string.ascii_letters}{string.digits}-._~{_SUB_DELIMS}:@/\n".encode()
+_PLAIN_OCTETS = f"{string.ascii_letters}{string.digits}-._~{_SUB_DELIMS}:@/".encode()
 # A registered name or an IPv6 literal, and a port. Other alphabets must come as punycode.
 _HOST = re.compile(r"(?:[a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 # A relative link whose only dots are leading "../"; the last group has no scheme and no query.
@@ -88,8 +88,8 @@ def plain_keys(urls: Sequence[str]) -> list[str] | None:
     lines = len(urls) - 1
     usual = (
         text.isascii()
-        and not text.encode().translate(None, _PLAIN_OCTETS)
-        and text.count("\n") == text.count(f"\n{origin[0]}") == lines
+        and text.encode().translate(None, _PLAIN_OCTETS) == b"\n" * lines
+        and text.count(f"\n{origin[0]}") == lines
         # Neither empty segments nor such as begin with a dot: whether those are dot segments, and
         # how long a path may be, is judged one by one.
         and text.count("//") == len(urls)

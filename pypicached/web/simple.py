@@ -14,8 +14,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from pypicached.cache.catalog import Catalog
+from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.pages import HIT, Answer
-from pypicached.cache.renderings import VARY, Rendering, Variant, decode_page
+from pypicached.cache.renderings import VARY, Rendering, Variant
 from pypicached.errors import (
     BadNameError,
     FileNotListedError,
@@ -24,7 +25,6 @@ from pypicached.errors import (
     UpstreamError,
 )
 from pypicached.ledger import Usage
-from pypicached.simple.model import ProjectFile
 from pypicached.simple.names import is_valid, normalize
 from pypicached.simple.negotiate import Format, choose_coding, choose_format
 from pypicached.simple.urls import link_path
@@ -40,9 +40,15 @@ class SimplePages:
     """Handlers of `/simple/{project}/` and `/{index}/simple/{project}/`."""
 
     def __init__(
-        self, catalog: Catalog, usage: Usage, *, now: Callable[[], float] = time.time
+        self,
+        catalog: Catalog,
+        usage: Usage,
+        decoded: DecodedPages,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
+        self._decoded = decoded
         self._usage = usage
         self._now = now
         # Clients send a handful of header pairs; each is understood once.
@@ -124,18 +130,13 @@ class SimplePages:
         answer = await self._ask(exchange, project, index, no_cache=False)
         sidecar = filename.endswith(".metadata")
         wanted = filename.removesuffix(".metadata")
-        for file in decoded_files(answer):
+        page = self._decoded.get(answer.page.row).page
+        # Nothing of a quarantined project is listed.
+        for file in page.files if page.status != "quarantined" else ():
             if file.filename == wanted:
                 link = f"{exchange.up}files/{answer.page.row.index}/{link_path(file.url)}"
                 return redirect(exchange, link + (".metadata" if sidecar else ""), 302)
         raise FileNotListedError("the project's page lists no file of that name")
-
-
-def decoded_files(answer: Answer) -> list[ProjectFile]:
-    """Return the entries of a page that is listed (nothing of a quarantined one is)."""
-    assert answer.page.row.body is not None
-    page = decode_page(answer.page.row.body)
-    return [] if page.status == "quarantined" else page.files
 
 
 def checked_name(raw_name: str) -> str:
