@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import grp
 import itertools
 import logging
@@ -78,6 +79,9 @@ class Daemon:
         faulthandler.enable()
         async with self.running():
             self._catch_signals()
+            # Modules and parts stay till the end. Walking them again took a full collection 20 ms.
+            gc.collect()
+            gc.freeze()
             systemd.notify(
                 f"READY=1\nSTATUS=serving on {', '.join(self.parts.operations.listeners)}"
             )
