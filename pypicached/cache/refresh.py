@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import random
 import time
@@ -154,11 +155,11 @@ class Refresh:
     ) -> Page:
         """Read, parse and pack what upstream sent. Raises UpstreamAnswerError."""
         assert answer.chunks is not None
-        chunks = []
+        received = io.BytesIO()
         async for chunk in answer.chunks:
             self._on_bytes(len(chunk))
-            chunks.append(chunk)
-        body = b"".join(chunks)
+            received.write(chunk)
+        body = received.getvalue()  # no copy
         if not answer.ends and _is_cut(body):
             raise UpstreamUnavailableError(self._connection.name, "broke off its answer")
         page = await self._parse(body, answer, project)
