@@ -87,7 +87,7 @@ def surely_of(filename: str, project: str) -> bool:
         fits = dashes >= 4 and "-" not in head
     else:
         fits = dashes < _MAX_CANDIDATES
-    return fits and _is_spelling(head, project)
+    return fits and len(filename) <= _MAX_FILENAME and _is_spelling(head, project)
 
 
 @lru_cache(maxsize=1024)
@@ -125,7 +125,7 @@ def raw_version(filename: str, project: str) -> str | None:
         return None
     if filename.endswith(".whl"):  # most files of large pages, and no guess is needed
         parts = filename.split("-")
-        if len(parts) in (5, 6) and (parts[0] == project or normalize(parts[0]) == project):
+        if len(parts) in (5, 6) and (parts[0] == project or _is_spelling(parts[0], project)):
             return parts[1]
     stem, suffix = split_suffix(filename)
     rest = _after_project(stem, project)

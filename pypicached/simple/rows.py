@@ -49,11 +49,12 @@ class FileRows:
         Left out: an unusable file name, no http(s) URL, a path against rule 64, and a URL whose
         key an earlier row has (DESIGN.md: the first wins).
         """
-        urls = [self._links.resolve(href) for href in hrefs]
-        whole = [url for url in urls if url is not None]
-        keys = plain_keys(whole) if len(whole) == len(urls) and are_usable(filenames) else None
-        if keys is not None and self._are_new(keys):
-            return whole
+        urls, keys = hrefs, plain_keys(hrefs)
+        if keys is None:
+            urls = [self._links.resolve(href) or "" for href in hrefs]
+            keys = plain_keys(urls)
+        if keys is not None and are_usable(filenames) and self._are_new(keys):
+            return urls
         return [self._place(*row) for row in zip(filenames, urls, strict=True)]
 
     def _are_new(self, keys: list[str]) -> bool:
@@ -64,8 +65,8 @@ class FileRows:
         self._keys |= new
         return True
 
-    def _place(self, filename: str, url: str | None) -> str | None:
-        if url is not None and is_usable(filename):
+    def _place(self, filename: str, url: str) -> str | None:
+        if is_usable(filename):
             placed = place(url)
             if placed is not None and placed[1] not in self._keys:
                 self._keys.add(placed[1])

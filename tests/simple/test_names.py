@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 
@@ -123,6 +123,7 @@ def test_version_of__any_text(filename: str, project: str) -> None:
     st.sampled_from([".tar.gz", ".zip", "-py3-none-any.whl", "-1-py3-none-any.whl"]),
     st.text("ab-_.01", min_size=1, max_size=8),
 )
+@example("a-1.0" + "0" * 250, ".zip", "a")
 def test_surely_of__never_a_wrong_yes(stem: str, suffix: str, project: str) -> None:
     """The quick answer never leads a file to a project that the full one would not."""
     filename, name = stem + suffix, normalize(project)
