@@ -199,7 +199,6 @@ class Assembly:
                 observations=self.observations,
                 quarantine=self.quarantine,
                 replaced=Replaced(self.ledger, self.stored, self.decoded),
-                decoded=self.decoded,
                 serials=Serials(self._times(index).ttl, self._now),
                 on_bytes=lambda octets: usage.count_received("page", index.name, octets),
                 now=self._now,

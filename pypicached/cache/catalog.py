@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pypicached.cache.pages import Answer, Pages
+from pypicached.cache.renderings import Variant
 from pypicached.cache.stored import StoredPage
 from pypicached.errors import OfflineError, ProjectNotFoundError
 from pypicached.ownership import IndexRule, candidates
@@ -56,7 +57,12 @@ class Catalog:
         return None
 
     async def page(
-        self, project: str, index: str | None = None, *, no_cache: bool = False
+        self,
+        project: str,
+        index: str | None = None,
+        *,
+        no_cache: bool = False,
+        wanted: Variant | None = None,
     ) -> Answer:
         """Return the owner's page, which is "present".
 
@@ -71,7 +77,9 @@ class Catalog:
             if index is not None and await self._taken(project, before=name, began=began):
                 break
             try:
-                answer = await self.pages[name].get(project, no_cache=no_cache, began=began)
+                answer = await self.pages[name].get(
+                    project, no_cache=no_cache, began=began, wanted=wanted
+                )
             except OfflineError as error:
                 # That a later index has a page means that this one had none when it was asked.
                 unknown = error

@@ -54,7 +54,10 @@ class DecodedPages:
             self._pages.move_to_end(key)
             return found
         assert row.body is not None
-        return self.put(row, decode_page(row.body))
+        page = decode_page(row.body)
+        if found is not None and found.fetched_at > row.fetched_at:
+            return DecodedPage(row.fetched_at, page)
+        return self.put(row, page)
 
     def put(self, row: Page, page: ProjectPage) -> DecodedPage:
         """Keep what a row says; the least recently used go."""

@@ -30,6 +30,7 @@ from pypicached.errors import (
     UpstreamUnavailableError,
 )
 from pypicached.ledger import Ledger, Page, Result
+from pypicached.simple.model import ProjectPage
 from pypicached.store.disk import DiskPool
 from pypicached.upstream import Offline
 
@@ -124,12 +125,18 @@ class Pages:
         return None
 
     async def get(
-        self, project: str, *, no_cache: bool = False, began: float | None = None
+        self,
+        project: str,
+        *,
+        no_cache: bool = False,
+        began: float | None = None,
+        wanted: Variant | None = None,
     ) -> Answer:
         """Return the page of `project`, whatever its state ("absent" too).
 
         `no_cache`: ask upstream now, at most every 10 s. `began`: since when (monotonic) the client
-        waits, where another index was asked before. Raises UpstreamError when nothing that may be
+        waits, where another index was asked before. `wanted`: what it will be rendered as; of a new
+        page it is made while the page is packed. Raises UpstreamError when nothing that may be
         served is stored and upstream does not answer in time; HostError when this host cannot take
         in what it answers.
         """
@@ -143,7 +150,7 @@ class Pages:
             return Answer(page, "hits", HIT)
         if page is not None and page.may_be_stale(now, self.times):
             return await self._revalidated(project, page, began, wait=no_cache)
-        return await self._fetched(project, page, began)
+        return await self._fetched(project, page, began, wanted)
 
     def _while_offline(self, project: str, page: StoredPage | None, now: float) -> Answer:
         """Return what is stored, however old; what is not known is not absent (OfflineError)."""
@@ -208,7 +215,9 @@ class Pages:
             return Answer(new, "revalidated", "pypicached; fwd=stale; fwd-status=304")
         return Answer(new, "misses", _fetched_status(leading, "stale"))
 
-    async def _fetched(self, project: str, page: StoredPage | None, began: float) -> Answer:
+    async def _fetched(
+        self, project: str, page: StoredPage | None, began: float, wanted: Variant | None
+    ) -> Answer:
         """Fetch a page of which nothing may be served until upstream has answered."""
         failed = self._failed.get(project)
         if failed is not None and failed.held and failed.lasts(self._now()):
@@ -217,21 +226,30 @@ class Pages:
         hopeless = self._awaited.overdue(self.times.page_deadline)
         if hopeless or self._awaited.age(project) >= self.times.cold_deadline:
             seconds = min(seconds, AGAIN_SECONDS)
-        flight, leading = self._fly(project, page.row if page else None)
+        flight, leading = self._fly(project, page.row if page else None, wanted)
         if not await wait_at_most(flight, seconds):
             self._refresh.late()
             raise UpstreamUnavailableError(self.index, "no answer in time; still asking")
         new = flight.result()
         return Answer(new, "misses" if leading else "joins", _fetched_status(leading, "miss"))
 
-    def _fly(self, project: str, before: Page | None) -> tuple[asyncio.Task[StoredPage], bool]:
-        return self._flights.join(project, lambda: self._bring(project, before))
+    def _fly(
+        self, project: str, before: Page | None, wanted: Variant | None = None
+    ) -> tuple[asyncio.Task[StoredPage], bool]:
+        return self._flights.join(project, lambda: self._bring(project, before, wanted))
 
-    async def _bring(self, project: str, before: Page | None) -> StoredPage:
+    async def _bring(self, project: str, before: Page | None, wanted: Variant | None) -> StoredPage:
         """The flight: refresh, then replace what memory holds. Runs once per page at a time."""
+        made: dict[Variant, Rendering] = {}
+
+        async def on_parsed(row: Page, parsed: ProjectPage) -> None:
+            self._decoded.put(row, parsed)
+            if wanted is not None and wanted.cached is None:
+                made[wanted] = await self._build(row, parsed, wanted)
+
         self._awaited.begin(project)
         try:
-            row = await self._refresh.run(project, before)
+            row = await self._refresh.run(project, before, on_parsed)
         except UpstreamPausedError:
             raise  # known to the index, and forgotten there first
         except UpstreamUnavailableError as error:
@@ -250,7 +268,7 @@ class Pages:
             self._awaited.end(project)
         self._awaited.came()
         self._failed.pop(project, None)
-        page = StoredPage(row)
+        page = StoredPage(row, made)
         old = self._memory.get((self.index, project))
         if old is not None and old.row.body == row.body and old.row.serial == row.serial:
             page.renderings = old.renderings  # a 304, or the same page again: still ready-made
@@ -273,18 +291,7 @@ class Pages:
         return rendering
 
     async def _render(self, page: StoredPage, variant: Variant) -> Rendering:
-        row, cached, cache_control = page.row, None, self._cache_control
-        if variant.cached is not None:
-            cached = await self._ledger.files.paths_of(row.index, row.project)
-            cache_control = self._offline_cache_control
-        rendering = await build_rendering(
-            self._decoded.get(row).page,
-            variant,
-            disk=self._disk,
-            cache_control=cache_control,
-            serial=row.serial,
-            cached=cached,
-        )
+        rendering = await self._build(page.row, self._decoded.get(page.row).page, variant)
         for made in [v for v in page.renderings if v.cached not in (None, variant.cached)]:
             del page.renderings[made]
         page.renderings[variant] = rendering
@@ -292,6 +299,21 @@ class Pages:
         if self._memory.get(key) is page:
             self._memory.put(key, page, page.size_bytes)
         return rendering
+
+    async def _build(self, row: Page, parsed: ProjectPage, variant: Variant) -> Rendering:
+        cached, cache_control = None, self._cache_control
+        if variant.cached is not None:
+            cached = await self._ledger.files.paths_of(row.index, row.project)
+            cache_control = self._offline_cache_control
+        return await build_rendering(
+            parsed,
+            variant,
+            index=self.index,
+            serial=row.serial,
+            cache_control=cache_control,
+            disk=self._disk,
+            cached=cached,
+        )
 
     def forget(self, project: str) -> None:
         """Drop a page from memory: its row has changed or gone."""

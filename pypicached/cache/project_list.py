@@ -20,7 +20,7 @@ from pypicached.cache.budget import Budget
 from pypicached.cache.codings import pack
 from pypicached.cache.flight import Flights
 from pypicached.cache.pages import Answer, Pages
-from pypicached.cache.refresh import Refresh
+from pypicached.cache.refresh import OnParsed, Refresh
 from pypicached.cache.renderings import VARY
 from pypicached.cache.stored import StoredPage
 from pypicached.cache.worker import Worker, WorkerError, on_disk
@@ -47,6 +47,7 @@ class ListRefresh(Refresh):
         before: Page | None,  # noqa: ARG002 - the contract of Refresh
         answer: PageAnswer,
         now: float,
+        on_parsed: OnParsed,  # noqa: ARG002
     ) -> Page:
         """Return the row of a list: its body are packed names, one per line."""
         assert answer.chunks is not None
@@ -58,7 +59,7 @@ class ListRefresh(Refresh):
                 raise UpstreamAnswerError(self._connection.name, str(error)) from error
             with on_disk():
                 packed = await self._disk.run(target.read_bytes)
-        return self._row(project, packed, answer, now)
+        return self._row(project, answer, now, body=packed)
 
     async def _receive(self, chunks: AsyncIterator[bytes], target: Path) -> None:
         """Write the body to a file. Raises UpstreamError, HostError."""

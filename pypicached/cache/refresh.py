@@ -7,12 +7,11 @@ import io
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from pypicached.cache.codings import pack
-from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.observe import Observations
 from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import encode_page
@@ -44,6 +43,8 @@ logger = logging.getLogger(__name__)
 INLINE_BYTES = 8 * 1024 * 1024
 RETRY_PAUSE_SECONDS = 0.15
 
+OnParsed = Callable[[Page, ProjectPage], Awaitable[None]]
+
 
 class Refresh:
     """Brings one index's pages up to date. Callers make sure that it runs once per page."""
@@ -62,7 +63,6 @@ class Refresh:
         quarantine: Quarantine,
         replaced: Replaced,
         serials: Serials,
-        decoded: DecodedPages,
         on_bytes: Callable[[int], None],
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -74,17 +74,20 @@ class Refresh:
         self._quarantine = quarantine
         self._replaced = replaced
         self._serials = serials
-        self._decoded = decoded
         self._on_bytes = on_bytes
         self._now = now
         # Between parsing a page and storing it: keys of files whose names do not tell the project.
         self._odd: dict[str, list[str]] = {}
 
-    async def run(self, project: str, before: Page | None) -> Page:
-        """Ask upstream and store the answer; return the new row. Raises UpstreamError."""
+    async def run(self, project: str, before: Page | None, on_parsed: OnParsed) -> Page:
+        """Ask upstream and store the answer; return the new row. Raises UpstreamError.
+
+        What `on_parsed` does goes on while the page is packed, and has come to its end before it
+        is stored. It gets the row still without its body.
+        """
         health = self._connection.health
         try:
-            row = await self._twice(project, before)
+            row = await self._twice(project, before, on_parsed)
         except UpstreamPausedError:
             raise  # nothing was asked, so there is no news
         except UpstreamError as error:
@@ -102,13 +105,13 @@ class Refresh:
         health.succeeded()
         return row
 
-    async def _twice(self, project: str, before: Page | None) -> Page:
+    async def _twice(self, project: str, before: Page | None, on_parsed: OnParsed) -> Page:
         """Ask, and once more on a new connection: a bad node behind a kept-alive one, a reset.
 
         Not where upstream asks for time, or has had all there is.
         """
         try:
-            return await self._ask(project, before, fresh=False)
+            return await self._ask(project, before, on_parsed, fresh=False)
         except (UpstreamTimeoutError, UpstreamPausedError):
             raise
         except UpstreamUnavailableError as error:
@@ -117,7 +120,7 @@ class Refresh:
             first = error
         await asyncio.sleep(RETRY_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
         try:
-            return await self._ask(project, before, fresh=True)
+            return await self._ask(project, before, on_parsed, fresh=True)
         except UpstreamPausedError:
             raise first from None
 
@@ -131,7 +134,9 @@ class Refresh:
         """A page is awaited for longer than its client may wait: `status` tells."""
         self._connection.health.late()
 
-    async def _ask(self, project: str, before: Page | None, *, fresh: bool) -> Page:
+    async def _ask(
+        self, project: str, before: Page | None, on_parsed: OnParsed, *, fresh: bool
+    ) -> Page:
         validators = Validators()
         if before is not None and before.state == "present":
             validators = Validators(before.etag, before.last_modified)
@@ -147,11 +152,16 @@ class Refresh:
                 text = f"index {before.index} sent an older page of {project}: ours is kept for now"
                 event(logger, logging.WARNING, text, project=project, index=before.index)
                 return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
-            row = await self._body_row(project, before, answer, now)
+            row = await self._body_row(project, before, answer, now, on_parsed)
         return await self._put(row, odd_paths=self._odd.pop(project, ()))
 
     async def _body_row(
-        self, project: str, before: Page | None, answer: PageAnswer, now: float
+        self,
+        project: str,
+        before: Page | None,
+        answer: PageAnswer,
+        now: float,
+        on_parsed: OnParsed,
     ) -> Page:
         """Read, parse and pack what upstream sent. Raises UpstreamAnswerError."""
         assert answer.chunks is not None
@@ -170,15 +180,16 @@ class Refresh:
                 f"left {page.dropped} unusable entries off the page of {page.name}",
                 index=self._connection.name,
             )
-        # The one in a thread, which lets the loop do the other meanwhile.
-        packed, self._odd[project] = await asyncio.gather(
-            self._disk.run(pack, encode_page(page)), in_steps(odd_keys(page))
-        )
-        if before is not None and before.body != packed:
+        if before is not None:
             await self._note_replaced(before, page)
-        row = self._row(project, packed, answer, now)
-        self._decoded.put(row, page)
-        return msgspec.structs.replace(row, status=page.status)
+        row = self._row(project, answer, now, status=page.status)
+        packed, _ = await asyncio.gather(self._pack(page), on_parsed(row, page))
+        return msgspec.structs.replace(row, body=packed)
+
+    async def _pack(self, page: ProjectPage) -> bytes:
+        packed = await self._disk.run(pack, encode_page(page))
+        self._odd[page.name] = await in_steps(odd_keys(page))
+        return packed
 
     async def _note_replaced(self, before: Page, page: ProjectPage) -> None:
         try:
@@ -195,12 +206,21 @@ class Refresh:
             # A page that we cannot read is like one that is none: stale, else 502.
             raise UpstreamAnswerError(self._connection.name, str(error)) from error
 
-    def _row(self, project: str, packed: bytes, answer: PageAnswer, now: float) -> Page:
+    def _row(
+        self,
+        project: str,
+        answer: PageAnswer,
+        now: float,
+        *,
+        body: bytes | None = None,
+        status: str | None = None,
+    ) -> Page:
         return Page(
             index=self._connection.name,
             project=project,
             state="present",
-            body=packed,
+            body=body,
+            status=status,
             etag=answer.validators.etag,
             last_modified=answer.validators.last_modified,
             serial=answer.serial,

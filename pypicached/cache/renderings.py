@@ -32,7 +32,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Variant(NamedTuple):
-    """What a rendering is made for. `prefix` is the way from the page to its index's files.
+    """What a rendering is made for. `up` is the way from the page to the root, such as `../../`.
 
     `cached`: None lists all files; offline, only those that are cached are listed, and this tells
     one state of the cached set from another (`ledger.files.changes`).
@@ -40,7 +40,7 @@ class Variant(NamedTuple):
 
     format: Format
     coding: str
-    prefix: str
+    up: str
     cached: int | None = None
 
 
@@ -66,9 +66,10 @@ async def build_rendering(
     page: ProjectPage,
     variant: Variant,
     *,
-    disk: DiskPool,
-    cache_control: str,
+    index: str,
     serial: int | None,
+    cache_control: str,
+    disk: DiskPool,
     cached: Container[str] | None = None,
 ) -> Rendering:
     """Render a page as its index has it; `serial` is the index's own.
@@ -79,7 +80,7 @@ async def build_rendering(
         page = only_cached(page, cached)
     page = await in_steps(with_sidecars(page))
     render = json_steps if variant.format is Format.JSON else html_steps
-    body = await in_steps(render(page, variant.prefix))
+    body = await in_steps(render(page, f"{variant.up}files/{index}/"))
     if variant.coding != "identity":
         if len(body) > INLINE_BYTES:
             body = await disk.run(encode, body, variant.coding)

@@ -49,7 +49,10 @@ class Replaced:
         """Forget the rows of files that the new page says are others. Raises LedgerError."""
         if before is None or before.body is None:
             return
-        for url in replaced_urls(self._decoded.get(before).page, page):
+        known = self._decoded.get(before).page
+        if known.files == page.files:
+            return  # as it mostly is where an index knows no conditional requests
+        for url in replaced_urls(known, page):
             path = file_key(url)
             if path is None:
                 continue

@@ -24,9 +24,9 @@ class StoredPage:
 
     __slots__ = ("renderings", "row")
 
-    def __init__(self, row: Page) -> None:
+    def __init__(self, row: Page, renderings: dict[Variant, Rendering] | None = None) -> None:
         self.row = row
-        self.renderings: dict[Variant, Rendering] = {}
+        self.renderings: dict[Variant, Rendering] = renderings or {}
 
     @property
     def size_bytes(self) -> int:

@@ -74,19 +74,17 @@ class SimplePages:
         project = checked_name(raw_name)
         if project != raw_name:
             return redirect(exchange, f"../{project}/", 301)
-        format_, coding = self.negotiate(exchange)
+        variant = Variant(*self.negotiate(exchange), exchange.up, self._catalog.cached_set)
         page = self._catalog.ready(project, index)
         forced = "no-cache" in (exchange.header("Cache-Control") or "").lower()
         if page is not None and page.row.state == "present" and not forced:
             answer = Answer(page, "hits", HIT)
         else:
-            answer = await self._ask(exchange, project, index, no_cache=forced)
-        owner = answer.page.row.index
-        prefix = f"{exchange.up}files/{owner}/"
-        variant = Variant(format_, coding, prefix, self._catalog.cached_set)
+            answer = await self._ask(exchange, project, index, no_cache=forced, wanted=variant)
         rendering = answer.page.renderings.get(variant)
         if rendering is None:
-            rendering = await self._catalog.pages[owner].render(answer.page, variant)
+            owner = self._catalog.pages[answer.page.row.index]
+            rendering = await owner.render(answer.page, variant)
         return self._respond(exchange, answer, rendering)
 
     def with_slash(self, exchange: Exchange, raw_name: str) -> web.Response:
@@ -94,10 +92,16 @@ class SimplePages:
         return redirect(exchange, f"{checked_name(raw_name)}/", 301)
 
     async def _ask(
-        self, exchange: Exchange, project: str, index: str | None, *, no_cache: bool
+        self,
+        exchange: Exchange,
+        project: str,
+        index: str | None,
+        *,
+        no_cache: bool,
+        wanted: Variant | None = None,
     ) -> Answer:
         try:
-            return await self._catalog.page(project, index, no_cache=no_cache)
+            return await self._catalog.page(project, index, no_cache=no_cache, wanted=wanted)
         except UpstreamError as error:
             self._usage.count("page", error.index, "errors")
             exchange.index, exchange.result = error.index, "errors"
