@@ -63,7 +63,7 @@ test-live: $(BIN)/.dev ## Install from the real PyPI through the daemon
 
 # What Debian 12 ships, and one of 2023; the newest is the environment's own.
 OLD_PIPS := 23.0.1 23.3.2
-CLIENT_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,pip resume poetry pdm pipenv))
+CLIENT_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,pip fast_deps resume poetry pdm pipenv))
 
 .PHONY: test-clients
 test-clients: $(BIN)/.dev ## Install with Poetry, PDM, Pipenv and older pips (fetches them)
@@ -71,7 +71,8 @@ test-clients: $(BIN)/.dev ## Install with Poetry, PDM, Pipenv and older pips (fe
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(CLIENT_TESTS) $(ARGS)
 	@for version in $(OLD_PIPS); do echo "pip $$version"; \
 		PYPICACHED_TEST_PIP=$(CURDIR)/.clients/pip-$$version \
-			$(BIN)/python -m pytest -q tests/e2e/test_pip.py $(ARGS) || exit 1; done
+			$(BIN)/python -m pytest -q tests/e2e/test_pip.py tests/e2e/test_fast_deps.py $(ARGS) \
+			|| exit 1; done
 
 .PHONY: clean
 clean: ## Remove what the targets made

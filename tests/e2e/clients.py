@@ -35,7 +35,7 @@ class Client:
         self._python = str(python)
         self._seconds = seconds
         self._index_url = index_url
-        self._home = home
+        self.home = home
         self.environment = {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -50,10 +50,11 @@ class Client:
             # It costs pip a second start.
             line += ["--python", self._python]
         line += [*command.split(), "--disable-pip-version-check"]
-        own = {"PIP_CONFIG_FILE": os.devnull, "PIP_ROOT_USER_ACTION": "ignore"}
-        if OTHER_PIP in os.environ:
-            own["PYTHONPATH"] = os.environ[OTHER_PIP]
-        return self._run([*line, "--index-url", self._index_url, *arguments], own)
+        return self._run([*line, "--index-url", self._index_url, *arguments], _with_pip())
+
+    def python(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that uses pip's own modules."""
+        return self._run([sys.executable, "-c", program, *arguments], _with_pip())
 
     def uv(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run uv; whether it succeeded is the caller's to see."""
@@ -69,9 +70,16 @@ class Client:
             capture_output=True,
             text=True,
             timeout=self._seconds,
-            cwd=self._home,
+            cwd=self.home,
             check=False,
         )
+
+
+def _with_pip() -> dict[str, str]:
+    own = {"PIP_CONFIG_FILE": os.devnull, "PIP_ROOT_USER_ACTION": "ignore"}
+    if OTHER_PIP in os.environ:
+        own["PYTHONPATH"] = os.environ[OTHER_PIP]
+    return own
 
 
 def installed(target: Path) -> dict[str, str]:

@@ -37,7 +37,7 @@ class WatchedClient(Client):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=self._home,
+            cwd=self.home,
         ) as process:
             assert process.stdout is not None
             said = []
