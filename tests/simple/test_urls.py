@@ -8,7 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pypicached.simple.urls import Links, file_key, link_path, place, request_key
+from pypicached.simple.urls import (
+    Links,
+    file_key,
+    file_keys,
+    link_path,
+    link_paths,
+    place,
+    plain_keys,
+    request_key,
+)
 
 SEGMENTS = st.text(
     st.sampled_from("aZ0-._~!$&'()*+,;=:@%2Bfé €\"<>|^`{}[]\\\x00\x7f#?") | st.characters(),
@@ -58,6 +67,36 @@ def test_place__keeps_the_key_and_gives_a_legal_url(url: str) -> None:
     assert not set(kept) & set(' "<>\\^`{}|#')
     assert "@" not in kept.split("/")[2]
     assert place(kept) == placed
+
+
+USUAL = "https://h.example:80/packages/ab/a-1.0+cpu-py3-none-any.whl"
+
+
+@given(st.lists(URLS | st.just(USUAL) | st.text(), max_size=4))
+@example([USUAL, "https://h.example:80/b.whl"])
+@example([USUAL, USUAL + "\n" + USUAL])
+@example([USUAL, USUAL + "\nx"])
+@example([USUAL, "https://h.example:80/"])
+@example(["https://h.example:80/", USUAL])
+@example([USUAL, "https://h.example:80/a//b"])
+@example([USUAL, "https://h.example:80/a/.."])
+@example([USUAL, "https://H.example:80/b.whl"])
+@example([USUAL, "http://h.example:80/b.whl"])
+@example([USUAL, USUAL + "?x"])
+def test_plain_keys__as_each_by_itself(urls: list[str]) -> None:
+    """What is judged at once is what each URL would be judged to be."""
+    keys = plain_keys(urls)
+    if keys is not None:
+        assert keys == [file_key(url) for url in urls] == [link_path(url) for url in urls]
+        assert [place(url) for url in urls] == list(zip(urls, keys, strict=True))
+    assert file_keys(urls) == [file_key(url) for url in urls]
+    assert link_paths(urls) == [link_path(url) for url in urls]
+
+
+def test_plain_keys__usual_pages() -> None:
+    """The URLs that nearly all pages have are judged at once."""
+    urls = [f"https://files.example/packages/{n:064x}/a-{n}.tar.gz" for n in range(3)]
+    assert plain_keys(urls) == [url.removeprefix("https://") for url in urls]
 
 
 @given(st.binary(max_size=20))
