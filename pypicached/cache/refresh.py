@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 # msgspec and lexbor hold the GIL for a whole call: 11 ms for a page of 5.4 MB. What is larger is
 # parsed in a process of its own (DESIGN.md).
 INLINE_BYTES = 8 * 1024 * 1024
-# Packing this takes 0.1 ms, less than handing it to a thread and back.
-INLINE_PACK_BYTES = 64 * 1024
+# To pack so many takes 0.1 ms, less than handing them to a thread and back.
+INLINE_FILES = 150
 RETRY_PAUSE_SECONDS = 0.15
 
 OnParsed = Callable[[Page, ProjectPage], Awaitable[None]]
@@ -192,9 +192,8 @@ class Refresh:
         return body
 
     async def _pack(self, page: ProjectPage) -> bytes:
-        encoded = encode_page(page)
-        small = len(encoded) <= INLINE_PACK_BYTES
-        packed = pack(encoded) if small else await self._disk.run(pack, encoded)
+        small = len(page.files) <= INLINE_FILES
+        packed = _packed(page) if small else await self._disk.run(_packed, page)
         self._odd[page.name] = await in_steps(odd_keys(page))
         return packed
 
@@ -263,6 +262,10 @@ class Refresh:
             checked_at=now,
         )
         return await self._put(row)
+
+
+def _packed(page: ProjectPage) -> bytes:
+    return pack(encode_page(page))
 
 
 def _is_cut(body: bytes) -> bool:

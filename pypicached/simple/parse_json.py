@@ -271,7 +271,9 @@ def _file(row: _Row, url: str, hashes: dict[str, str], core_metadata: CoreMetada
 
 def _core_metadata(batch: Sequence[_Row]) -> list[CoreMetadata]:
     """Return the sidecar claims; a sidecar whose hashes are unusable is still a sidecar."""
-    claims = [_claim(row) for row in batch]
+    claims = [row.core_metadata for row in batch]
+    if None in claims:
+        claims = [_claim(row) for row in batch]
     hashes = [claim for claim in claims if isinstance(claim, dict)]
     if all(hashes) and are_digests(hashes):
         return claims
