@@ -30,6 +30,7 @@ from pypicached.cache.pruning import Pruning
 from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.recovery import count_stored
 from pypicached.cache.refresh import Refresh
+from pypicached.cache.renderer import Renderer
 from pypicached.cache.replaced import Replaced
 from pypicached.cache.serials import Serials
 from pypicached.cache.stored import StoredPage, Times
@@ -205,10 +206,15 @@ class Assembly:
             ),
             self.ledger,
             memory=memory,
-            decoded=self.decoded,
-            disk=self.store.disk,
+            renderer=Renderer(
+                index.name,
+                self.ledger,
+                self.decoded,
+                self.store.disk,
+                private=index.authentication != "none",
+                ttl=self._times(index).ttl,
+            ),
             times=self._times(index),
-            private=index.authentication != "none",
             offline=self.offline,
             now=self._now,
         )

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pypicached.cache.awaited import Awaited
-from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.flight import Flights, wait_at_most
 from pypicached.cache.memory import Memory
 from pypicached.cache.refresh import Refresh
-from pypicached.cache.renderings import Rendering, Variant, build_rendering
+from pypicached.cache.renderer import Renderer
+from pypicached.cache.renderings import Rendering, Variant
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.trouble import Trouble
 from pypicached.errors import (
@@ -31,7 +31,6 @@ from pypicached.errors import (
 )
 from pypicached.ledger import Ledger, Page, Result
 from pypicached.simple.model import ProjectPage
-from pypicached.store.disk import DiskPool
 from pypicached.upstream import Offline
 
 logger = logging.getLogger(__name__)
@@ -83,10 +82,8 @@ class Pages:
         ledger: Ledger,
         *,
         memory: Memory[tuple[str, str], StoredPage],
-        decoded: DecodedPages,
-        disk: DiskPool,
+        renderer: Renderer,
         times: Times,
-        private: bool,
         offline: Offline,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -95,8 +92,7 @@ class Pages:
         self._refresh = refresh
         self._ledger = ledger
         self._memory = memory
-        self._decoded = decoded
-        self._disk = disk
+        self._renderer = renderer
         self._offline = offline
         self._now = now
         self._flights: Flights[str, StoredPage] = Flights()
@@ -105,10 +101,6 @@ class Pages:
         self._failed: dict[str, Failed] = {}
         self._awaited = Awaited()
         self._trouble = Trouble(logger)
-        scope = "private" if private else "public"
-        self._cache_control = f"{scope}, max-age={int(times.ttl)}"
-        # What is listed offline is not what is there once we are online again.
-        self._offline_cache_control = f"{scope}, no-cache"
 
     async def close(self) -> None:
         """Cancel running refreshes."""
@@ -243,9 +235,9 @@ class Pages:
         made: dict[Variant, Rendering] = {}
 
         async def on_parsed(row: Page, parsed: ProjectPage) -> None:
-            self._decoded.put(row, parsed)
+            self._renderer.keep_parsed(row, parsed)
             if wanted is not None and wanted.cached is None:
-                made[wanted] = await self._build(row, parsed, wanted)
+                made[wanted] = await self._renderer.render(row, wanted)
 
         self._awaited.begin(project)
         try:
@@ -291,7 +283,7 @@ class Pages:
         return rendering
 
     async def _render(self, page: StoredPage, variant: Variant) -> Rendering:
-        rendering = await self._build(page.row, self._decoded.get(page.row).page, variant)
+        rendering = await self._renderer.render(page.row, variant)
         for made in [v for v in page.renderings if v.cached not in (None, variant.cached)]:
             del page.renderings[made]
         page.renderings[variant] = rendering
@@ -299,21 +291,6 @@ class Pages:
         if self._memory.get(key) is page:
             self._memory.put(key, page, page.size_bytes)
         return rendering
-
-    async def _build(self, row: Page, parsed: ProjectPage, variant: Variant) -> Rendering:
-        cached, cache_control = None, self._cache_control
-        if variant.cached is not None:
-            cached = await self._ledger.files.paths_of(row.index, row.project)
-            cache_control = self._offline_cache_control
-        return await build_rendering(
-            parsed,
-            variant,
-            index=self.index,
-            serial=row.serial,
-            cache_control=cache_control,
-            disk=self._disk,
-            cached=cached,
-        )
 
     def forget(self, project: str) -> None:
         """Drop a page from memory: its row has changed or gone."""

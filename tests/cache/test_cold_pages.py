@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pypicached.cache import pages, refresh
+from pypicached.cache import refresh, renderer
 from pypicached.cache.codings import pack
 from pypicached.cache.renderings import Rendering, build_rendering
 from tests.fake import FakeUpstream
@@ -38,7 +38,7 @@ async def test_cold_page__rendered_while_it_is_packed(
         seen.append(rendered.wait(10.0))
         return pack(data)
 
-    monkeypatch.setattr(pages, "build_rendering", build_and_tell)
+    monkeypatch.setattr(renderer, "build_rendering", build_and_tell)
     monkeypatch.setattr(refresh, "pack", pack_and_see)
     async with FakeUpstream() as upstream, running(tmp_path, upstream.url) as daemon:
         upstream.serve("/simple/foo/", huge("foo"), "text/html")

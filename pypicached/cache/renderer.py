@@ -1,0 +1,52 @@
+"""Renders the pages of one index as they are wanted; which to keep is for `pages` to decide."""
+
+from __future__ import annotations
+
+from pypicached.cache.decoded import DecodedPages
+from pypicached.cache.renderings import Rendering, Variant, build_rendering
+from pypicached.ledger import Ledger, Page
+from pypicached.simple.model import ProjectPage
+from pypicached.store.disk import DiskPool
+
+
+class Renderer:
+    """Knows what an index's renderings have in common. Any number of tasks."""
+
+    def __init__(
+        self,
+        index: str,
+        ledger: Ledger,
+        decoded: DecodedPages,
+        disk: DiskPool,
+        *,
+        private: bool,
+        ttl: float,
+    ) -> None:
+        self._index = index
+        self._ledger = ledger
+        self._decoded = decoded
+        self._disk = disk
+        scope = "private" if private else "public"
+        self._cache_control = f"{scope}, max-age={int(ttl)}"
+        # What is listed offline is not what is there once we are online again.
+        self._offline_cache_control = f"{scope}, no-cache"
+
+    def keep_parsed(self, row: Page, parsed: ProjectPage) -> None:
+        """Keep what the answer behind `row` was parsed into: it need not be decoded again."""
+        self._decoded.put(row, parsed)
+
+    async def render(self, row: Page, variant: Variant) -> Rendering:
+        """Render a page; its row must be "present". OfflineError if it would list nothing."""
+        cached, cache_control = None, self._cache_control
+        if variant.cached is not None:
+            cached = await self._ledger.files.paths_of(row.index, row.project)
+            cache_control = self._offline_cache_control
+        return await build_rendering(
+            self._decoded.get(row).page,
+            variant,
+            index=self._index,
+            serial=row.serial,
+            cache_control=cache_control,
+            disk=self._disk,
+            cached=cached,
+        )
