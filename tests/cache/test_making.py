@@ -22,8 +22,10 @@ LARGE = 5_000_000
 DIALECTS: list[dict[str, Any]] = [{"style": "html"}, {"sidecars": "off"}]
 
 
-def publish(upstream: FakeUpstream, size: int = LARGE) -> DistFile:
-    wheel = make_wheel("alpha", "1.0", requires=["beta>=2"], size_bytes=size)
+def publish(upstream: FakeUpstream, size: int = LARGE, *, metadata_first: bool = False) -> DistFile:
+    wheel = make_wheel(
+        "alpha", "1.0", requires=["beta>=2"], size_bytes=size, metadata_first=metadata_first
+    )
     upstream.add("alpha", dataclasses.replace(wheel, metadata=None))
     return wheel
 
@@ -163,9 +165,11 @@ async def test_sidecar__odd_answer_to_a_range(
 async def test_sidecar__file_changed_between_ranges(tmp_path: Path, validators: bool) -> None:
     """Parts of two files are never put together."""
     async with FakeUpstream(style="html", hashes=False, validators=validators) as upstream:
-        old = publish(upstream, 400_000)
         # The METADATA stands in front, so that it takes a second range; only its text differs.
-        new = make_wheel("alpha", "1.0", requires=["gamma>=3"], size_bytes=400_000)
+        old = publish(upstream, 400_000, metadata_first=True)
+        new = make_wheel(
+            "alpha", "1.0", requires=["gamma>=3"], size_bytes=400_000, metadata_first=True
+        )
         assert len(old.body) == len(new.body)
         path = upstream.url_of(old).removeprefix(upstream.files_origin)
         gate = upstream.hold("*.whl")
@@ -186,7 +190,7 @@ async def test_sidecar__file_changed_between_ranges(tmp_path: Path, validators: 
 async def test_sidecar__upstream_that_ignores_if_range(tmp_path: Path, changed: str) -> None:
     """A part under another validator or of another length is not taken: then the whole is."""
     async with FakeUpstream(style="html") as upstream:
-        wheel = publish(upstream, 400_000)
+        wheel = publish(upstream, 400_000, metadata_first=True)
         async with running(tmp_path / "one", upstream.url) as daemon:
             assert (await fetch(daemon, await sidecar_url(daemon, wheel))).status == 200
         second = [r.headers["range"] for r in upstream.requests if "range" in r.headers][1]

@@ -70,10 +70,12 @@ def make_wheel(
     tag: str = "py3-none-any",
     upload_time: str | None = UPLOAD_TIME,
     yanked: bool | str = False,
+    metadata_first: bool = False,
 ) -> DistFile:
     """Make an installable wheel; incompressible padding brings it to `size_bytes`.
 
-    A `size_bytes` below what the bare wheel needs is ignored; it is met to a byte or two.
+    A `size_bytes` below what the bare wheel needs is ignored; it is met to a byte or two. As in
+    most wheels `.dist-info` is last (PEP 427 asks for that), unless it is to be first.
     """
     stem = _stem(project, version)
     metadata = _metadata(project, version, requires, requires_python)
@@ -82,7 +84,7 @@ def make_wheel(
         f"{stem}.dist-info/METADATA": metadata,
         f"{stem}.dist-info/WHEEL": _wheel_file(tag),
     }
-    body = _zip_to_size(members, stem, _module(project), size_bytes)
+    body = _zip_to_size(members, stem, _module(project), size_bytes, metadata_first)
     digest = hashlib.sha256(body).hexdigest()
     name = f"{stem}-{tag}.whl"
     return DistFile(name, body, metadata, digest, upload_time, requires_python, yanked)
@@ -135,15 +137,18 @@ def _wheel_file(tag: str) -> bytes:
 
 
 def _zip_to_size(
-    members: dict[str, bytes], stem: str, module: str, size_bytes: int | None
+    members: dict[str, bytes], stem: str, module: str, size_bytes: int | None, padding_last: bool
 ) -> bytes:
     bare = _zip(members, stem)
     path = f"{module}/padding.bin"
     # One byte of padding shows what its zip and RECORD entries cost; RECORD also spells its length.
-    entries = len(_zip(members | {path: b"x"}, stem)) - 2
+    entries = len(_zip({path: b"x"} | members, stem)) - 2
     length = 0 if size_bytes is None else size_bytes - entries
     length -= len(str(length))
-    return bare if length <= 0 else _zip(members | {path: _noise(stem, length)}, stem)
+    if length <= 0:
+        return bare
+    padding = {path: _noise(stem, length)}
+    return _zip(members | padding if padding_last else padding | members, stem)
 
 
 def _noise(seed: str, length: int) -> bytes:
