@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
 
 import aiosqlite
 
@@ -26,6 +27,11 @@ PUT_BLOB = """
         last_used_at = MAX(last_used_at, excluded.last_used_at)
 """
 GET_BLOB = "SELECT sha256, size_bytes, disk_bytes, last_used_at FROM blob WHERE sha256 = ?"
+BLOBS_AT_ONCE = 200
+PLACES = ", ".join("?" * BLOBS_AT_ONCE)
+GET_BLOBS = f"""
+    SELECT sha256, size_bytes, disk_bytes, last_used_at FROM blob WHERE sha256 IN ({PLACES})
+"""  # noqa: S608
 DELETE_BLOB = "DELETE FROM blob WHERE sha256 = ?"
 DELETE_FILES_OF_BLOB = "DELETE FROM file WHERE sha256 = ?"
 DELETE_FILE = "DELETE FROM file WHERE index_name = ? AND path = ? AND kind = ?"
@@ -38,13 +44,16 @@ NEXT_BLOBS = """
     SELECT sha256, size_bytes, disk_bytes, last_used_at FROM blob
     WHERE sha256 > ? ORDER BY sha256 LIMIT ?
 """
-TOTALS = "SELECT COUNT(*), COALESCE(SUM(disk_bytes), 0) FROM blob"
+TOTALS = "SELECT blobs, disk_bytes FROM stored WHERE id = 1"
 FILES_OF_BLOB = f"SELECT {COLUMNS} FROM file WHERE sha256 = ?"  # noqa: S608
-BLOBS_AT_ONCE = 200
-FILES_OF_BLOBS = f"""
-    SELECT {COLUMNS} FROM file WHERE sha256 IN ({", ".join("?" * BLOBS_AT_ONCE)})
+FILES_OF_BLOBS = f"SELECT {COLUMNS} FROM file WHERE sha256 IN ({PLACES})"  # noqa: S608
+# A use moves a row forward in this order only, so that a walk never misses one; it may meet it again.
+FILES_OF_PROJECT = f"""
+    SELECT {COLUMNS} FROM file INDEXED BY file_by_project
+    WHERE project = ?
+        AND (size_bytes, last_used_at, hits, index_name, path, kind) > (?, ?, ?, ?, ?, ?)
+    ORDER BY size_bytes, last_used_at, hits, index_name, path, kind LIMIT 1000
 """  # noqa: S608
-FILES_OF_PROJECT = f"SELECT {COLUMNS} FROM file WHERE project = ?"  # noqa: S608
 PATHS = """
     SELECT path FROM file INDEXED BY file_by_project
     WHERE project = ? AND index_name = ? AND kind = 'file'
@@ -59,11 +68,6 @@ PROJECTS = """
     FROM file INDEXED BY file_by_project WHERE project > ? GROUP BY project
     ORDER BY project LIMIT 1000
 """
-UNUSED_FILES = f"""
-    SELECT {COLUMNS} FROM file INDEXED BY file_by_use
-    WHERE last_used_at < ? AND (last_used_at, index_name, path, kind) > (?, ?, ?, ?)
-    ORDER BY last_used_at, index_name, path, kind LIMIT 1000
-"""  # noqa: S608
 
 
 def _file(row: aiosqlite.Row) -> CachedFile:
@@ -156,7 +160,7 @@ class Files:
         self.changes += 1
 
     async def totals(self) -> tuple[int, int]:
-        """Return (number of blobs, sum of their disk bytes); reads every row: at start only."""
+        """Return (number of blobs, sum of their disk bytes)."""
         row = next(iter(await read(self._commands, TOTALS)))
         return int(row[0]), int(row[1])
 
@@ -171,17 +175,27 @@ class Files:
         rows = await read(self._commands, NEXT_BLOBS, (bytes.fromhex(after), limit))
         return [_blob(row) for row in rows]
 
+    async def get_blobs(self, digests: Sequence[str]) -> dict[str, BlobRow]:
+        """Return the rows of those of these blobs that have one."""
+        rows = [_blob(row) async for row in self._each(GET_BLOBS, digests)]
+        return {row.sha256: row for row in rows}
+
     async def of_blobs(self, digests: Sequence[str]) -> dict[str, list[CachedFile]]:
         """Return every file that each of these blobs holds; one without a file is left out."""
         found: dict[str, list[CachedFile]] = {}
+        async for row in self._each(FILES_OF_BLOBS, digests):
+            file = _file(row)
+            found.setdefault(file.sha256, []).append(file)
+        return found
+
+    async def _each(self, statement: str, digests: Sequence[str]) -> AsyncIterator[sqlite3.Row]:
+        """Yield the rows of a statement that takes a few digests at a time."""
         for start in range(0, len(digests), BLOBS_AT_ONCE):
             keys = [bytes.fromhex(digest) for digest in digests[start : start + BLOBS_AT_ONCE]]
             # No digest is empty: what is left of the placeholders finds nothing.
             keys += [b""] * (BLOBS_AT_ONCE - len(keys))
-            for row in await read(self._commands, FILES_OF_BLOBS, keys):
-                file = _file(row)
-                found.setdefault(file.sha256, []).append(file)
-        return found
+            for row in await read(self._commands, statement, keys):
+                yield row
 
     async def of_blob(self, sha256: str) -> list[CachedFile]:
         """Return every file that a blob holds."""
@@ -189,8 +203,26 @@ class Files:
         return [_file(row) for row in rows]
 
     async def of_project(self, project: str) -> list[CachedFile]:
-        """Return everything cached of a project, sidecars too."""
-        return [_file(row) for row in await read(self._commands, FILES_OF_PROJECT, (project,))]
+        """Return everything cached of a project, sidecars too; each once, as it was last met."""
+        found: dict[tuple[str, str, str], CachedFile] = {}
+        after: tuple[object, ...] = (-1, -1.0, -1, "", "", "")
+        while True:
+            rows = [
+                _file(row)
+                for row in await read(self._commands, FILES_OF_PROJECT, (project, *after))
+            ]
+            found.update(((row.index, row.path, row.kind), row) for row in rows)
+            if len(rows) < 1000:
+                return list(found.values())
+            last = rows[-1]
+            after = (
+                last.size_bytes,
+                last.last_used_at,
+                last.hits,
+                last.index,
+                last.path,
+                last.kind,
+            )
 
     async def paths_of(self, index: str, project: str) -> set[str]:
         """Return the keys of a project's distribution files that are cached of one index."""
@@ -216,15 +248,3 @@ class Files:
             if len(rows) < 1000:
                 return found
             after = rows[-1][0]
-
-    async def unused_since(self, moment: float) -> list[CachedFile]:
-        """Return the files last used before `moment`, oldest first."""
-        found: list[CachedFile] = []
-        after: tuple[float, str, str, str] = (-1.0, "", "", "")
-        while True:
-            rows = list(await read(self._commands, UNUSED_FILES, (moment, *after)))
-            found.extend(_file(row) for row in rows)
-            if len(rows) < 1000:
-                return found
-            last = found[-1]
-            after = (last.last_used_at, last.index, last.path, last.kind)

@@ -43,7 +43,7 @@ UNUSED = """
 QUARANTINED = "SELECT index_name, project FROM page WHERE status = 'quarantined'"
 OF_PROJECT = "SELECT index_name FROM page WHERE project = ?"
 DELETE = "DELETE FROM page WHERE index_name = ? AND project = ?"
-COUNT = "SELECT COUNT(*) FROM page WHERE state = 'present'"
+COUNT = "SELECT pages FROM stored WHERE id = 1"
 DROP_ABSENT = """
     DELETE FROM page WHERE id IN (
         SELECT id FROM page INDEXED BY page_absent

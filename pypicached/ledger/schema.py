@@ -115,6 +115,48 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (hour, project)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- How much there is, so that nobody counts it: one row, true in every transaction.
+    CREATE TABLE stored (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        blobs INTEGER NOT NULL,
+        disk_bytes INTEGER NOT NULL,
+        -- Pages that are present; remembered absence is none.
+        pages INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO stored
+        SELECT 1, COUNT(*), COALESCE(SUM(disk_bytes), 0),
+               (SELECT COUNT(*) FROM page WHERE state = 'present')
+        FROM blob;
+    CREATE TRIGGER blob_came AFTER INSERT ON blob BEGIN
+        UPDATE stored SET blobs = blobs + 1, disk_bytes = disk_bytes + new.disk_bytes WHERE id = 1;
+    END;
+    CREATE TRIGGER blob_grew AFTER UPDATE OF disk_bytes ON blob
+    WHEN old.disk_bytes <> new.disk_bytes BEGIN
+        UPDATE stored SET disk_bytes = disk_bytes + new.disk_bytes - old.disk_bytes WHERE id = 1;
+    END;
+    CREATE TRIGGER blob_went AFTER DELETE ON blob BEGIN
+        UPDATE stored SET blobs = blobs - 1, disk_bytes = disk_bytes - old.disk_bytes WHERE id = 1;
+    END;
+    CREATE TRIGGER page_came AFTER INSERT ON page WHEN new.state = 'present' BEGIN
+        UPDATE stored SET pages = pages + 1 WHERE id = 1;
+    END;
+    CREATE TRIGGER page_turned AFTER UPDATE OF state ON page
+    WHEN (old.state = 'present') <> (new.state = 'present') BEGIN
+        UPDATE stored SET pages = pages + (new.state = 'present') - (old.state = 'present')
+        WHERE id = 1;
+    END;
+    CREATE TRIGGER page_went AFTER DELETE ON page WHEN old.state = 'present' BEGIN
+        UPDATE stored SET pages = pages - 1 WHERE id = 1;
+    END;
+
+    -- Eviction and prune read oldest first whatever they need of a blob, from the index alone.
+    DROP INDEX blob_by_use;
+    CREATE INDEX blob_by_use ON blob (last_used_at, sha256, size_bytes, disk_bytes);
+    -- Files go with their blobs: nobody asks for them by their own last use any more, and each use
+    -- had to write here.
+    DROP INDEX file_by_use;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

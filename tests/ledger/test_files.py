@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterable
+from sqlite3 import Row
 
-from pypicached.ledger import BlobRow, Ledger
+import msgspec
+import pytest
+from aiosqlite import Connection
+
+from pypicached.ledger import BlobRow, Ledger, files
 from tests.ledger.rows import digest_of, file_row
 
 MANY = 2500
@@ -89,17 +94,59 @@ async def test_blobs__pages_of_equal_moments(ledger: Ledger) -> None:
     assert found == sorted(blobs, key=lambda b: (b.last_used_at, bytes.fromhex(b.sha256)))
 
 
-async def test_files__unused_of_equal_moments(ledger: Ledger) -> None:
-    """All files last used before a moment, oldest first, however many share one."""
+async def test_files__of_a_large_project(ledger: Ledger) -> None:
+    """All files of one project and of no other, however many share a size and a moment."""
     names = [f"f{n:04}" for n in range(MANY)]
     async with ledger.files._writer.transaction() as db:
         await db.executemany(
-            "INSERT INTO file VALUES ('pypi', ?, 'file', 'p', ?, x'00', 1, 1, 0, ?, 0)",
-            [(f"files.test/{name}", name, float(n // 1200)) for n, name in enumerate(names)],
+            "INSERT INTO file VALUES ('pypi', ?, 'file', ?, ?, x'00', ?, 1, 0, 1.0, 0)",
+            [
+                (f"files.test/{name}", project, name, n // 1200)
+                for project in ("o", "p", "q")
+                for n, name in enumerate(f"{project}-{name}" for name in names)
+            ],
         )
-    assert [f.filename for f in await ledger.files.unused_since(2.0)] == names[:2400]
-    assert await ledger.files.unused_since(0.0) == []
-    assert len(await ledger.files.unused_since(1e12)) == MANY
+    found = [file.filename for file in await ledger.files.of_project("p")]
+    assert sorted(found) == [f"p-{name}" for name in names]
+
+
+async def test_files__of_a_project_in_use(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is used while its project is read is there once, as it was last met."""
+    rows = [file_row(f"f{n:04}") for n in range(1001)]
+    for row in rows:
+        await ledger.files.record(row, 4096)
+    read = files.read
+
+    async def read_and_use(db: Connection, statement: str, values: Iterable[object]) -> list[Row]:
+        page = await read(db, statement, values)
+        ledger.usage.touch_file("pypi", rows[0].path, "file", rows[0].sha256)
+        await ledger.usage.flush()
+        return page
+
+    monkeypatch.setattr(files, "read", read_and_use)
+    found = {file.filename: file.hits for file in await ledger.files.of_project("alpha")}
+    assert len(found) == len(rows)
+    assert found["f0000"] == 1
+
+
+async def test_totals__kept_with_every_change(ledger: Ledger) -> None:
+    """Blobs, their bytes on disk and pages are counted as they come, change and go."""
+    for name in "abc":
+        await ledger.files.record(file_row(name), 4096)
+    await ledger.files.record(file_row("a"), 8192)
+    await ledger.files.adopt_blobs([BlobRow(digest_of("b"), 10, 512, 1.0)])
+    await ledger.files.forget(file_row("c"))
+    assert await ledger.files.totals() == (3, 8192 + 512 + 4096)
+    await ledger.files.forget_blobs([digest_of("c"), digest_of("a"), digest_of("none")])
+    assert await ledger.files.totals() == (1, 512)
+
+
+async def test_files__rows_of_many_blobs(ledger: Ledger) -> None:
+    """The rows of many blobs are read at once; what has none is left out."""
+    names = [f"f{n}" for n in range(205)]
+    await ledger.files.adopt_blobs([BlobRow(digest_of(n), 1, 512, 1.0) for n in names])
+    found = await ledger.files.get_blobs([digest_of(name) for name in [*names, "none"]])
+    assert found == {digest_of(n): BlobRow(digest_of(n), 1, 512, 1.0) for n in names}
 
 
 async def test_files__of_many_blobs(ledger: Ledger) -> None:

@@ -96,3 +96,22 @@ async def test_pages__delete(ledger: Ledger) -> None:
     await ledger.pages.delete([("pypi", "alpha"), ("pypi", "unknown")])
     assert await ledger.pages.get("pypi", "alpha") is None
     assert await ledger.pages.count() == 1
+
+
+async def test_pages__counted_with_every_change(ledger: Ledger) -> None:
+    """Only pages that are present count, whichever way they become so or cease to be."""
+    for name in "abc":
+        await ledger.pages.put(page_row(name))
+    await ledger.pages.put(page_row("d", state="absent", body=None))
+    await ledger.pages.put(page_row("a"))
+    assert await ledger.pages.count() == 3
+    await ledger.pages.put(page_row("b", state="removed", body=None))
+    await ledger.pages.put(page_row("d"))
+    await ledger.pages.delete([("pypi", "c"), ("pypi", "none")])
+    assert await ledger.pages.count() == 2
+    await ledger.pages.expire("b", None)
+    await ledger.pages.renew("pypi", "a", 1.0)
+    assert await ledger.pages.count() == 2
+    await ledger.pages.note_address("pypi", "one")
+    await ledger.pages.note_address("pypi", "two")
+    assert await ledger.pages.count() == 0
