@@ -1,6 +1,7 @@
 """The ledger: what is cached, since when, and how it is used. The only package that speaks SQL."""
 
-from pypicached.ledger.backup import Snapshot, check_copy
+from pypicached.ledger.backup import Snapshot
+from pypicached.ledger.copies import check_copy
 from pypicached.ledger.files import Files as CachedFiles
 from pypicached.ledger.ledger import Ledger
 from pypicached.ledger.rows import BlobRow, CachedFile, Page, PageState

@@ -17,11 +17,9 @@ import aiosqlite
 
 from pypicached.errors import LedgerError
 from pypicached.ledger.connection import open_connection
-from pypicached.ledger.schema import VERSION
 
 # Between two steps a copy can be stopped; 8 MiB with SQLite's usual pages.
 STEP_PAGES = 2048
-MAGIC = b"SQLite format 3\0"
 
 
 class Snapshot:
@@ -82,22 +80,3 @@ async def take_snapshot(path: Path) -> AsyncIterator[Snapshot]:
         raise LedgerError(f"cannot read the ledger: {error}") from error
     finally:
         await db.close()
-
-
-def check_copy(path: Path) -> None:
-    """Make sure that a file is a whole ledger; LedgerError if not. Blocking, reads all of it."""
-    try:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise LedgerError("it is no SQLite file")
-        # Immutable: nothing is written beside it, and nothing is waited for.
-        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
-            found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-    except (OSError, sqlite3.Error) as error:
-        raise LedgerError(f"it cannot be read: {error}") from error
-    if found != "ok":
-        raise LedgerError(f"it is damaged: {found}")
-    if not 0 < version <= VERSION:
-        raise LedgerError("it is no ledger of this version")

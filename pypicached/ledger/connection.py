@@ -12,6 +12,7 @@ from pathlib import Path
 import aiosqlite
 
 from pypicached.errors import LedgerError
+from pypicached.ledger.copies import copy_aside, set_aside, take_back
 from pypicached.ledger.schema import MIGRATIONS, VERSION
 
 BUSY_TIMEOUT_SECONDS = 30.0
@@ -68,22 +69,36 @@ async def prepare_file(path: Path) -> list[str]:
     """Make the file at `path` a ledger of this version; return notes for the operator.
 
     A file that is no database, or of a newer version, is set aside under another name and never
-    overwritten. Raises LedgerError if the file cannot be used at all.
+    overwritten; a copy of an older version that was kept before a migration takes its place.
+    Raises LedgerError if the file cannot be used at all.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = None if await _is_garbage(path) else await _version_of(path)
         notes: list[str] = []
+        found = await _version_or_garbage(path)
         if found is None or found > VERSION:
-            notes.append(_set_aside(path, found))
-            found = 0
+            found = await _replace(path, found, notes)
         if found < VERSION:
             if found:
-                notes.append(_copy_aside(path, found))
+                kept = copy_aside(path, found)
+                notes.append(
+                    f"the ledger was brought to version {VERSION}; the old one was kept as {kept}"
+                )
             await _migrate(path, found)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"cannot use the ledger {path}: {error}") from error
     return notes
+
+
+async def _replace(path: Path, found: int | None, notes: list[str]) -> int:
+    """Set aside what is not for us; return the version of what stands in its place, or 0."""
+    aside = set_aside(path, found)
+    copy = take_back(path) if found is not None else None
+    if copy is None:
+        notes.append(f"{aside} and a new one begun")
+        return 0
+    notes.append(f"{aside}, and the older one that was kept as {copy.name} is in use again")
+    return await _version_or_garbage(path) or 0
 
 
 async def _version_of(path: Path) -> int | None:
@@ -96,11 +111,9 @@ async def _version_of(path: Path) -> int | None:
         tables = await db.execute_fetchall("SELECT name FROM sqlite_schema WHERE type = 'table'")
         names = [row[0] for row in tables]
         # A head that is whole may stand before garbage: a ledger that nobody could read must not
-        # keep us from starting. Blobs are counted at start anyway.
+        # keep us from starting.
         for name in names:
             await db.execute_fetchall(f'SELECT * FROM "{name}" LIMIT 1')  # noqa: S608
-        if "blob" in names:
-            await db.execute_fetchall("SELECT COUNT(*), SUM(disk_bytes) FROM blob")
         version = int(next(iter(rows))[0])
         # A database of somebody else has no version of ours, or none of our tables.
         return version if "page" in names else None
@@ -108,40 +121,14 @@ async def _version_of(path: Path) -> int | None:
         await db.close()
 
 
-async def _is_garbage(path: Path) -> bool:
+async def _version_or_garbage(path: Path) -> int | None:
     try:
-        return await _version_of(path) is None
+        return await _version_of(path)
     except sqlite3.OperationalError:
         # Locked, unreadable, a failing disk: a ledger all the same, and not ours to set aside.
         raise
     except sqlite3.DatabaseError:
-        return True
-
-
-def _set_aside(path: Path, found: int | None) -> str:
-    kept = _free_name(path, "garbage" if found is None else f"version-{found}")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{kept}{suffix}")
-    why = "was no ledger" if found is None else f"is of a newer version ({found})"
-    return f"the ledger {path} {why}; it was set aside as {kept} and a new one begun"
-
-
-def _copy_aside(path: Path, found: int) -> str:
-    kept = _free_name(path, f"version-{found}")
-    source = sqlite3.connect(path)
-    target = sqlite3.connect(kept)
-    with contextlib.closing(source), contextlib.closing(target):
-        source.backup(target)
-    return f"the ledger was brought to version {VERSION}; the old one was kept as {kept}"
-
-
-def _free_name(path: Path, word: str) -> Path:
-    for number in range(1, 1000):
-        name = path.with_name(f"{path.name}.{word}" + (f".{number}" if number > 1 else ""))
-        if not name.exists():
-            return name
-    raise LedgerError(f"there are too many old ledgers beside {path}; remove some")
+        return None
 
 
 async def _migrate(path: Path, found: int) -> None:
