@@ -87,13 +87,24 @@ class Blobs:
             return True
 
     async def adopt(self, blob: BlobRow) -> bool:
-        """Give a row to a blob that was found without one; return whether it still was."""
+        """Take a blob into account as it was found; return whether it had no row till now."""
         async with self._turn:
-            if self.store.stat(blob.sha256) is None or await self._files.get_blob(blob.sha256):
+            if self.store.stat(blob.sha256) is None:
                 return False
+            known = await self._files.get_blob(blob.sha256)
             await self._files.adopt_blobs([blob])
-            self.budget.commit(0, blob.disk_bytes)
-            return True
+            self.budget.commit(0, blob.disk_bytes - (known.disk_bytes if known else 0))
+            return known is None
+
+    async def drop_vanished(self, digests: list[str]) -> int:
+        """Remove the rows of blobs that are still not there; return how many.
+
+        Raises LedgerError, OSError.
+        """
+        async with self._turn:
+            missing = await self.store.disk.run(self.store.missing, digests)
+            gone, _ = await self._remove(missing)
+            return len(gone)
 
     async def pinned(self, digests: list[str]) -> set[str]:
         """Return which of these blobs a pin holds. Raises LedgerError."""
@@ -129,21 +140,25 @@ class Blobs:
 
     async def _remove(self, going: list[str]) -> tuple[set[str], dict[str, str]]:
         """Return (gone, failed → why). Callers hold the turn."""
-        rows = [row for d in going if (row := await self._files.get_blob(d))]
-        files = {row.sha256: await self._files.of_blob(row.sha256) for row in rows}
-        await self._files.forget_blobs([row.sha256 for row in rows])
+        rows = await self._files.get_blobs(going)
+        files = await self._files.of_blobs(list(rows))
+        await self._files.forget_blobs(list(rows))
         for told in self.on_removed:
-            told(set(files))
+            told(set(rows))
+        refused: dict[str, OSError] = {}
+        try:
+            await self.store.delete(rows, refused)
+        finally:
+            # A caller that is cancelled has waited for the disk: what has gone has gone.
+            for sha256, row in rows.items():
+                if sha256 not in refused:
+                    self.budget.removed(row.disk_bytes)
         failed: dict[str, str] = {}
-        for row in rows:
-            try:
-                await self.store.delete(row.sha256)
-                self.budget.removed(row.disk_bytes)
-            except OSError as error:
-                failed[row.sha256] = error.strerror or "the disk failed"
-                logger.warning("cannot remove blob %s: %s", row.sha256, error)
-                await self._give_back(row, files[row.sha256])
-        return files.keys() - failed.keys(), failed
+        for sha256, error in refused.items():
+            failed[sha256] = error.strerror or "the disk failed"
+            logger.warning("cannot remove blob %s: %s", sha256, error)
+            await self._give_back(rows[sha256], files.get(sha256, []))
+        return rows.keys() - failed.keys(), failed
 
     async def _give_back(self, blob: BlobRow, files: list[CachedFile]) -> None:
         """Give a blob that could not be removed its rows back."""

@@ -10,9 +10,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
+
+import msgspec
 
 from pypicached.cache.blobs import Blobs
+from pypicached.cache.pace import Pace
 from pypicached.cache.trouble import Trouble
 from pypicached.errors import LedgerError, NoRoomError
 from pypicached.ledger import BlobRow, Ledger
@@ -85,6 +88,13 @@ class HeldPrefix:
             self._last = None
 
 
+class Tally(msgspec.Struct):
+    """What went in one go."""
+
+    blobs: int = 0
+    bytes: int = 0
+
+
 class Eviction:
     """The worker, and the way for a download to wait for room."""
 
@@ -122,7 +132,8 @@ class Eviction:
             raise NoRoomError("no room on the cache disk, whatever were evicted")
         if missing:
             await self._check_enough(missing)
-            await self._evict(missing)
+            with _telling() as tally:
+                await self._evict(missing, tally)
 
     async def _check_enough(self, needed: int) -> None:
         """Raise NoRoomError if pins leave too little that could go; without pins all could."""
@@ -152,14 +163,26 @@ class Eviction:
             self._wanted.clear()
             try:
                 if self._above(HIGH) > 0:
-                    async with self._turn:
-                        await self._evict(self._above(LOW))
+                    await self._thin_out()
             except (LedgerError, NoRoomError, OSError) as error:
                 # The next look tries again; downloads that find no room are passed through.
                 self._trouble.tell(f"cannot evict: {error}")
 
-    async def _evict(self, needed: int) -> None:
-        """Remove blobs until `needed` bytes are free or nothing may go.
+    async def _thin_out(self) -> None:
+        """Go down to the low mark at an easy pace; who waits for room has its turn in between."""
+        pace = Pace()
+        with _telling() as tally:
+            while (needed := self._above(LOW)) > 0:
+                before = tally.blobs
+                async with self._turn:
+                    began = time.monotonic()
+                    await self._evict(needed, tally, a_batch=True)
+                if tally.blobs == before:
+                    return
+                await pace.worked(time.monotonic() - began)
+
+    async def _evict(self, needed: int, tally: Tally, *, a_batch: bool = False) -> None:
+        """Remove blobs until `needed` bytes are free or nothing may go; `a_batch`: or any went.
 
         Raises NoRoomError at the first batch of which something cannot be removed: a disk that is
         read-only must not cost every blob its row.
@@ -169,17 +192,12 @@ class Eviction:
             removal = await self._blobs.remove([row.sha256 for row in plan])
             freed = sum(row.disk_bytes for row in plan if row.sha256 in removal.gone)
             needed -= freed
+            tally.blobs += len(removal.gone)
+            tally.bytes += freed
             self.evicted_blobs += len(removal.gone)
-            if removal.gone:
-                event(
-                    logger,
-                    logging.INFO,
-                    f"evicted {len(removal.gone)} least recently used blobs",
-                    bytes=freed,
-                )
             for reason in removal.failed.values():
                 raise NoRoomError(f"a blob cannot be removed: {reason}")
-            if needed <= 0:
+            if needed <= 0 or (a_batch and removal.gone):
                 return
 
     async def _candidates(self) -> AsyncIterator[list[BlobRow]]:
@@ -192,3 +210,15 @@ class Eviction:
             self._held.note(rows, pinned)
             yield [row for row in rows if row.sha256 not in pinned]
         self._held.ended()
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[Tally]:
+    """Count what goes, and say it in one line, whatever ended it."""
+    tally = Tally()
+    try:
+        yield tally
+    finally:
+        if tally.blobs:
+            text = f"evicted {tally.blobs} least recently used blobs"
+            event(logger, logging.INFO, text, bytes=tally.bytes)

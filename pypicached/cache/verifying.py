@@ -15,15 +15,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import msgspec
 
 from pypicached.cache.blobs import Blobs
+from pypicached.cache.pace import Pace
 from pypicached.errors import BusyError, HostError, LedgerError, NotFoundError
 from pypicached.ledger import BlobRow, Ledger
 from pypicached.store import Examination
 
 BATCH = 200
-# Of the time that it works it rests as long again: half a disk thread and half a core at most.
-REST = 1.0
-# Work before a rest; shorter ones would cost more in waking than they give.
-WORK_SECONDS = 0.02
 # A blob that is another file each time we look is being replaced, not damaged.
 LOOKS = 3
 
@@ -169,17 +166,3 @@ class Look:
             raise HostError(f"the cache directory cannot be used: {error.strerror}") from error
         self.damage = found
         return True
-
-
-class Pace:
-    """Rests as long as there was work."""
-
-    def __init__(self) -> None:
-        self._worked = 0.0
-
-    async def worked(self, seconds: float) -> None:
-        """Count work, and rest when it is time."""
-        self._worked += seconds
-        if self._worked >= WORK_SECONDS:
-            await asyncio.sleep(self._worked * REST)
-            self._worked = 0.0

@@ -14,7 +14,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from pypicached.store.disk import DiskPool, disk_bytes, empty_directory, fsync_directory
@@ -140,6 +140,17 @@ class LocalStore:
                 return about
         return None
 
+    def missing(self, digests: Iterable[str]) -> list[str]:
+        """Return those of which nothing at all is here; blocking. OSError if that is not sure."""
+        os.statvfs(self._tmp)  # a mount that has vanished, or its disk
+        absent: list[str] = []
+        for sha256 in digests:
+            try:
+                self._path(sha256).lstat()
+            except FileNotFoundError:
+                absent.append(sha256)
+        return absent
+
     def examine(self, sha256: str, size_bytes: int) -> Examination:
         """Return a look at a blob that is yet to be taken."""
         return Examination(self._path(sha256), sha256, size_bytes)
@@ -148,9 +159,19 @@ class LocalStore:
         """Return which file stands where a blob belongs, or None."""
         return identify(self._path(sha256))
 
-    async def delete(self, sha256: str) -> None:
-        """Remove a blob; one that is gone already is no error. Raises OSError."""
-        await self.disk.run(self._delete, self._path(sha256))
+    async def delete(self, digests: Collection[str], refused: dict[str, OSError]) -> None:
+        """Remove blobs, and note in `refused` those that could not be; a missing one is no error.
+
+        A cancelled caller goes on only when all of it is done and noted.
+        """
+        await self.disk.run(self._delete_all, list(digests), refused)
+
+    def _delete_all(self, digests: list[str], refused: dict[str, OSError]) -> None:
+        for sha256 in digests:
+            try:
+                self._delete(self._path(sha256))
+            except OSError as error:
+                refused[sha256] = error
 
     def _delete(self, path: Path) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -82,9 +83,9 @@ async def test_blobs__removal_in_order(tmp_path: Path, monkeypatch: pytest.Monke
             assert cache.stored() == {file.sha256}
             await forget(digests)
 
-        async def check_row(sha256: str) -> None:
-            assert await cache.ledger.files.get_blob(sha256) is None
-            await delete(sha256)
+        async def check_row(digests: Collection[str], refused: dict[str, OSError]) -> None:
+            assert await cache.ledger.files.get_blobs(list(digests)) == {}
+            await delete(digests, refused)
 
         monkeypatch.setattr(cache.ledger.files, "forget_blobs", check_blob)
         monkeypatch.setattr(cache.store, "delete", check_row)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pypicached.cache import eviction
 from pypicached.cache.blobs import Removal
-from pypicached.cache.eviction import HIGH, LOW, plan_eviction
+from pypicached.cache.eviction import HIGH, LOW, Tally, plan_eviction
 from pypicached.errors import LedgerError, NeverFitsError, NoRoomError
 from pypicached.ledger import BlobRow
 from tests.cache.building import BLOCK, PLENTY, building, digests
@@ -142,10 +142,10 @@ async def test_eviction__worker_survives(
             await cache.keep(f"p-{n}", used_at=1000 + n)
         evict, failures = cache.eviction._evict, iter(range(3))
 
-        async def fail(needed: int) -> None:
+        async def fail(needed: int, tally: Tally, **how: bool) -> None:
             for _ in failures:
                 raise error
-            await evict(needed)
+            await evict(needed, tally, **how)
 
         monkeypatch.setattr(cache.eviction, "_evict", fail)
         worker = asyncio.create_task(cache.eviction.run())

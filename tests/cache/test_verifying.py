@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pypicached import keeping
-from pypicached.cache import verifying
+from pypicached.cache import pace, verifying
 from pypicached.cache.verifying import Damage, Step, Verifying
 from pypicached.errors import BusyError, HostError, NotFoundError
 from pypicached.messages import VerifyAnswer
@@ -26,7 +26,7 @@ from tests.harness import Running, running
 
 @pytest.fixture(autouse=True)
 def _no_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifying, "REST", 0.0)
+    monkeypatch.setattr(pace, "REST", 0.0)
 
 
 def replace_by(make: Callable[[Path], object]) -> Callable[[Path], None]:
@@ -320,11 +320,11 @@ async def test_verify__pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         rests.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(verifying, "REST", 1.0)
+    monkeypatch.setattr(pace, "REST", 1.0)
     monkeypatch.setattr(asyncio, "sleep", note)
-    pace = verifying.Pace()
+    resting = pace.Pace()
     for _ in range(5):
-        await pace.worked(0.008)
+        await resting.worked(0.008)
     assert rests == [pytest.approx(0.024)]
 
 
@@ -370,12 +370,12 @@ async def test_verify__caller_leaves(
     looks = 0
     gate = asyncio.Event()
 
-    async def wait(_pace: verifying.Pace, _seconds: float) -> None:
+    async def wait(_pace: pace.Pace, _seconds: float) -> None:
         nonlocal looks
         looks += 1
         await gate.wait()
 
-    monkeypatch.setattr(verifying.Pace, "worked", wait)
+    monkeypatch.setattr(pace.Pace, "worked", wait)
     monkeypatch.setattr(keeping, "PROGRESS_SECONDS", 0.0)
     async with running(tmp_path, upstream.url) as daemon:
         for n in range(200):

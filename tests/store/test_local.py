@@ -112,7 +112,7 @@ async def test_store__directory_in_the_way(store: LocalStore, full: bool) -> Non
         if act == "publish":
             assert (await publish(store)).read_bytes() == BODY
         else:
-            await store.delete(SHA256)
+            await delete(store, SHA256)
             assert not path.exists()
     assert store.prepare() == 2
     assert list((store.root / "tmp").iterdir()) == []
@@ -158,13 +158,37 @@ async def test_store__too_many_files_is_no_miss(
         store.open(SHA256, len(BODY))
 
 
+async def delete(store: LocalStore, *digests: str) -> None:
+    """Remove blobs; nothing may refuse."""
+    refused: dict[str, OSError] = {}
+    await store.delete(digests, refused)
+    assert refused == {}
+
+
+async def test_store__delete_refused(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the disk does not let go is named with the reason, and the others go all the same."""
+    path = await publish(store)
+    stuck, unlink = "ab" * 32, Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == stuck:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    refused: dict[str, OSError] = {}
+    await store.delete([stuck, SHA256], refused)
+    assert {sha256: error.errno for sha256, error in refused.items()} == {stuck: errno.EROFS}
+    assert not path.exists()
+
+
 async def test_store__delete(store: LocalStore) -> None:
     """A deleted blob is gone, but not for whoever has it open; deleting twice is no error."""
     await publish(store)
     fd = store.open(SHA256, len(BODY))
     assert fd is not None
     for _ in range(2):
-        await store.delete(SHA256)
+        await delete(store, SHA256)
     assert store.open(SHA256, len(BODY)) is None
     assert os.pread(fd, 10, 0) == BODY[:10]
     os.close(fd)
