@@ -24,7 +24,7 @@ from aiohttp import web
 
 from pypicached import __version__, systemd
 from pypicached.assembly import Assembly
-from pypicached.cache.recovery import adopt_orphans
+from pypicached.cache.recovery import reconcile
 from pypicached.control.app import build_app
 from pypicached.errors import LedgerError, StartError
 from pypicached.host import (
@@ -107,7 +107,7 @@ class Daemon:
         await parts.open_state()
         parts.build_cache()
         self._background(parts.eviction.run(), "eviction")
-        self._background(adopt_orphans(parts.ledger, parts.blobs), "adoption of orphans")
+        self._background(reconcile(parts.ledger, parts.blobs), "comparison of ledger and disk")
         self._background(self._flush(), "flush of counters")
         self._background(probe_failing(parts.connections.values()), "probes of failing upstreams")
         app = parts.build_faces(clients)

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from pypicached.cache.recovery import adopt_orphans, count_stored
+from pypicached.cache.recovery import count_stored, reconcile
 from pypicached.control.client import ControlClient
 from tests.cache.building import building, content_of, make_file
 from tests.cache.crashing import DIED, KEEP, NAME, REMOVE, SIZE
@@ -46,7 +46,7 @@ async def test_crash__between_the_steps_of_a_commit(tmp_path: Path, step: str) -
     named = KEEP.index(step) > KEEP.index("rename")
     async with building(tmp_path) as cache:
         counted = await count_stored(cache.ledger, cache.blobs)
-        adopted = await adopt_orphans(cache.ledger, cache.blobs)
+        adopted = await reconcile(cache.ledger, cache.blobs)
         assert (counted, adopted) == ((1, 0) if step == "end" else (0, 1) if named else (0, 0))
         await cache.check()
         fd = cache.store.open(file.sha256, SIZE)
@@ -74,7 +74,7 @@ async def test_crash__between_the_steps_of_a_removal(tmp_path: Path, step: str) 
         there = cache.store.stat(file.sha256) is not None
         expected = {"forget row": (True, True), "delete blob": (False, True), "end": (False, False)}
         assert (entry is not None, there) == expected[step]
-        await adopt_orphans(cache.ledger, cache.blobs)
+        await reconcile(cache.ledger, cache.blobs)
         await cache.check()
         # The next prune gets it.
         await cache.blobs.remove([file.sha256])

@@ -1,18 +1,20 @@
-"""After a start: count what is here, and give rows to blobs that have none.
+"""After a start: bring ledger and disk in step, in the background and at an easy pace.
 
-No blob is read and nothing is deleted for being an orphan: its name is its digest, given only after
-verification, so it is worth keeping until eviction decides by its age.
+A blob without a row gets one, a row tells no less than what its blob takes on this disk, and a row
+whose blob has gone goes too. No blob is read, and none is deleted for being an orphan: its name is
+its digest, given only after verification, so it is worth keeping until eviction decides by its age.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 
 from pypicached.cache.blobs import Blobs
+from pypicached.cache.pace import Pace
 from pypicached.errors import LedgerError
 from pypicached.ledger import BlobRow, Ledger
 from pypicached.logs import event
@@ -20,7 +22,12 @@ from pypicached.store.disk import disk_bytes
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+# Names that are looked at, or rows, between two looks at the clock: a few milliseconds.
+BATCH = 200
+# Nobody waits for it: a quarter of a core while clients come back.
+RESTS = 3.0
+# Where more of the rows than this have no blob, it is the disk that has gone, and no row goes.
+MAX_VANISHED = 0.5
 
 
 async def count_stored(ledger: Ledger, blobs: Blobs) -> int:
@@ -30,32 +37,85 @@ async def count_stored(ledger: Ledger, blobs: Blobs) -> int:
     return count
 
 
-async def adopt_orphans(ledger: Ledger, blobs: Blobs) -> int:
-    """Walk the store in the background and give rows to blobs without one; return how many.
+async def reconcile(ledger: Ledger, blobs: Blobs) -> int:
+    """Walk the store, then the rows if there are more; return how many blobs were taken back.
 
     Where ledger or disk fail meanwhile, the rest waits for the next start.
     """
-    adopted = 0
+    pace = Pace(RESTS)
+    adopted = found = 0
     try:
-        async for new in _adoptions(ledger, blobs):
-            adopted += new
+        async for names, new in _adoptions(ledger, blobs, pace):
+            found, adopted = found + names, adopted + new
+        if (await ledger.files.totals())[0] > found:
+            await _drop_vanished(ledger, blobs, pace)
     except (LedgerError, OSError) as error:
-        event(logger, logging.ERROR, f"cannot look for blobs that have no entry: {error}")
+        event(logger, logging.ERROR, f"cannot compare ledger and disk: {error}")
     if adopted:
         event(logger, logging.WARNING, f"took back {adopted} stored blobs that had no entry")
     return adopted
 
 
-async def _adoptions(ledger: Ledger, blobs: Blobs) -> AsyncIterator[bool]:
+async def _adoptions(ledger: Ledger, blobs: Blobs, pace: Pace) -> AsyncIterator[tuple[int, int]]:
+    """Give rows to all blobs; yield (blobs seen, rows given) for each batch."""
     walk = blobs.store.walk()
-    while found := await blobs.store.disk.run(lambda: list(itertools.islice(walk, BATCH))):
-        for sha256, about in found:
-            yield await _adopt(ledger, blobs, sha256, about)
-        await asyncio.sleep(0)
+    while True:
+        began = time.monotonic()
+        seen = dict(await blobs.store.disk.run(lambda: list(itertools.islice(walk, BATCH))))
+        if not seen:
+            return
+        rows = await ledger.files.get_blobs(list(seen))
+        adopted = 0
+        for sha256, about in seen.items():
+            if _differs(rows.get(sha256), about):
+                adopted += await blobs.adopt(_row_of(sha256, about))
+        yield len(seen), adopted
+        await pace.worked(time.monotonic() - began)
 
 
-async def _adopt(ledger: Ledger, blobs: Blobs, sha256: str, about: os.stat_result) -> bool:
-    """Give one blob a row unless it has one. Its last use is when it was last written."""
-    if await ledger.files.get_blob(sha256) is not None:
-        return False
-    return await blobs.adopt(BlobRow(sha256, about.st_size, disk_bytes(about), about.st_mtime))
+def _differs(row: BlobRow | None, about: os.stat_result) -> bool:
+    """Tell whether a blob has no row, or takes more than its row knows, as on another disk.
+
+    What it takes less (a copy with holes, compression) stays counted: that errs on the safe side.
+    One of another length is damaged: a miss, and for `verify` to tell.
+    """
+    if row is None:
+        return True
+    return row.size_bytes == about.st_size and row.disk_bytes < disk_bytes(about)
+
+
+def _row_of(sha256: str, about: os.stat_result) -> BlobRow:
+    """Return the row of a blob; its last use, if no row knows better, is when it was written."""
+    return BlobRow(sha256, about.st_size, disk_bytes(about), about.st_mtime)
+
+
+async def _drop_vanished(ledger: Ledger, blobs: Blobs, pace: Pace) -> None:
+    """Drop the rows whose blobs have gone, unless most seem to have."""
+    total, _ = await ledger.files.totals()
+    vanished: list[str] = []
+    async for batch in _vanished(ledger, blobs, pace):
+        vanished += batch
+        if len(vanished) > total * MAX_VANISHED:
+            text = f"most of {total} stored blobs are not on the disk: is it the right one?"
+            event(logger, logging.ERROR, text)
+            return
+    dropped = 0
+    for start in range(0, len(vanished), BATCH):
+        began = time.monotonic()
+        dropped += await blobs.drop_vanished(vanished[start : start + BATCH])
+        await pace.worked(time.monotonic() - began)
+    if dropped:
+        event(logger, logging.WARNING, f"dropped the entries of {dropped} blobs that had gone")
+
+
+async def _vanished(ledger: Ledger, blobs: Blobs, pace: Pace) -> AsyncIterator[list[str]]:
+    """Yield the digests of rows without a blob, batch by batch."""
+    last = ""
+    while True:
+        began = time.monotonic()
+        digests = [row.sha256 for row in await ledger.files.next_blobs(last, BATCH)]
+        if not digests:
+            return
+        yield await blobs.store.disk.run(blobs.store.missing, digests)
+        last = digests[-1]
+        await pace.worked(time.monotonic() - began)

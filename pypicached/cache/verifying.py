@@ -7,7 +7,6 @@ damage: a finding counts only if the entry, and the very file that was looked at
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator

@@ -47,7 +47,7 @@ NEXT_BLOBS = """
 TOTALS = "SELECT blobs, disk_bytes FROM stored WHERE id = 1"
 FILES_OF_BLOB = f"SELECT {COLUMNS} FROM file WHERE sha256 = ?"  # noqa: S608
 FILES_OF_BLOBS = f"SELECT {COLUMNS} FROM file WHERE sha256 IN ({PLACES})"  # noqa: S608
-# A use moves a row forward in this order only, so that a walk never misses one; it may meet it again.
+# In this order a use moves a row forward only: a walk never misses one, but may meet it again.
 FILES_OF_PROJECT = f"""
     SELECT {COLUMNS} FROM file INDEXED BY file_by_project
     WHERE project = ?

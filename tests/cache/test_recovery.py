@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pypicached.cache.recovery import adopt_orphans, count_stored
+from pypicached.cache.recovery import count_stored, reconcile
 from pypicached.errors import LedgerError
+from pypicached.ledger import BlobRow
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
 from tests.cache.building import BLOCK, building, digests, make_file
@@ -50,7 +51,7 @@ async def test_recovery__totals(tmp_path: Path) -> None:
     async with building(tmp_path) as cache:
         assert await count_stored(cache.ledger, cache.blobs) == len(files)
         assert cache.budget.used_bytes == used > 0
-        assert await adopt_orphans(cache.ledger, cache.blobs) == 0
+        assert await reconcile(cache.ledger, cache.blobs) == 0
         await cache.check()
 
 
@@ -59,12 +60,12 @@ async def test_recovery__orphans_are_adopted(tmp_path: Path) -> None:
     async with building(tmp_path) as cache:
         known = await cache.keep("p-0", used_at=1000)
         orphan = lay_down(tmp_path, "p-1", b"x" * 5000, written_at=777.0)
-        assert await adopt_orphans(cache.ledger, cache.blobs) == 1
+        assert await reconcile(cache.ledger, cache.blobs) == 1
         row = await cache.ledger.files.get_blob(orphan)
         assert row is not None
         assert (row.size_bytes, row.last_used_at) == (5000, 777.0)
         await cache.check()
-        assert await adopt_orphans(cache.ledger, cache.blobs) == 0
+        assert await reconcile(cache.ledger, cache.blobs) == 0
         # The eldest goes first, whoever told the ledger of it.
         await cache.blobs.remove([row.sha256])
         assert cache.stored() == digests([known])
@@ -81,7 +82,7 @@ async def test_recovery__what_is_no_blob_is_left_alone(tmp_path: Path) -> None:
         (shard / ("ab" * 32)).symlink_to("README")
         (shard / ("AB" * 32)).write_text("upper case")
         (tmp_path / "blobs" / "sha256" / "stray").write_text("not ours")
-        assert await adopt_orphans(cache.ledger, cache.blobs) == 0
+        assert await reconcile(cache.ledger, cache.blobs) == 0
         assert len(list(shard.iterdir())) == 4
         await cache.check()
 
@@ -109,7 +110,7 @@ async def test_recovery__orphan_serves_its_page(tmp_path: Path) -> None:
 
 async def _adopted(daemon: Running) -> None:
     """Wait for the walk that began at start; a second one finds nothing to do."""
-    assert await adopt_orphans(daemon.parts.ledger, daemon.parts.blobs) == 0
+    assert await reconcile(daemon.parts.ledger, daemon.parts.blobs) == 0
 
 
 @pytest.mark.parametrize("error", [LedgerError("no"), OSError(errno.EIO, "bad disk")])
@@ -121,7 +122,7 @@ async def test_recovery__failing_host_is_told(
 ) -> None:
     """Where ledger or disk fail, the walk ends with a line in the log; the next start goes on."""
 
-    async def refuse(_sha256: str) -> None:
+    async def refuse(_digests: list[str]) -> None:
         raise error
 
     async with building(tmp_path) as cache:
@@ -129,8 +130,78 @@ async def test_recovery__failing_host_is_told(
         await cache.ledger.files.forget_blobs([file.sha256])
         cache.budget.removed(BLOCK)
         with monkeypatch.context() as patch:
-            patch.setattr(cache.ledger.files, "get_blob", refuse)
-            assert await adopt_orphans(cache.ledger, cache.blobs) == 0
-        assert "cannot look for blobs" in caplog.text
-        assert await adopt_orphans(cache.ledger, cache.blobs) == 1
+            patch.setattr(cache.ledger.files, "get_blobs", refuse)
+            assert await reconcile(cache.ledger, cache.blobs) == 0
+        assert "cannot compare ledger and disk" in caplog.text
+        assert await reconcile(cache.ledger, cache.blobs) == 1
         await cache.check()
+
+
+async def test_recovery__another_disk(tmp_path: Path) -> None:
+    """Where a blob takes more than on the host that it came from, row and budget say so."""
+    async with building(tmp_path) as cache:
+        file = await cache.keep("p-1", 5 * BLOCK)
+        await cache.keep("p-2")
+        await cache.ledger.files.adopt_blobs([BlobRow(file.sha256, 5 * BLOCK, BLOCK, 1.0)])
+        cache.budget.used_bytes -= 4 * BLOCK
+        assert await reconcile(cache.ledger, cache.blobs) == 0
+        await cache.check()
+
+
+async def test_recovery__another_length_is_left_to_verify(tmp_path: Path) -> None:
+    """A blob that was cut stays as its row says: damage is for `verify` to tell."""
+    async with building(tmp_path) as cache:
+        file = await cache.keep("p-1", 5 * BLOCK)
+        os.truncate(tmp_path / "blobs" / "sha256" / file.sha256[:2] / file.sha256, BLOCK)
+        await reconcile(cache.ledger, cache.blobs)
+        row = await cache.ledger.files.get_blob(file.sha256)
+        assert row is not None
+        assert row.size_bytes == 5 * BLOCK
+
+
+async def test_recovery__entries_whose_blobs_have_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a power cut, or with an older ledger put back, such rows and their room go."""
+    async with building(tmp_path) as cache:
+        files = [await cache.keep(f"p-{n}") for n in range(5)]
+        for file in files[:2]:
+            cache.store._path(file.sha256).unlink()
+        assert await reconcile(cache.ledger, cache.blobs) == 0
+        await cache.check()
+        assert await cache.ledger.files.of_project("p") == files[2:]
+        assert "dropped the entries of 2 blobs" in caplog.text
+
+
+async def test_recovery__disk_that_is_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where most blobs are missing it is the disk that is not the right one: no row goes."""
+    async with building(tmp_path) as cache:
+        files = [await cache.keep(f"p-{n}") for n in range(5)]
+        for file in files[:3]:
+            cache.store._path(file.sha256).unlink()
+        assert await reconcile(cache.ledger, cache.blobs) == 0
+        assert "is it the right one" in caplog.text
+        assert len(await cache.ledger.files.of_project("p")) == 5
+
+
+async def test_recovery__kept_again_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blob that is there again when its row would go keeps the row."""
+    async with building(tmp_path) as cache:
+        files = [await cache.keep(f"p-{n}") for n in range(5)]
+        path = cache.store._path(files[0].sha256)
+        body = path.read_bytes()
+        path.unlink()
+        drop = cache.blobs.drop_vanished
+
+        async def late(digests: list[str]) -> int:
+            path.write_bytes(body)
+            return await drop(digests)
+
+        monkeypatch.setattr(cache.blobs, "drop_vanished", late)
+        await reconcile(cache.ledger, cache.blobs)
+        await cache.check()
+        assert len(await cache.ledger.files.of_project("p")) == 5

@@ -10,6 +10,7 @@ import pytest
 from aiosqlite import Connection
 
 from pypicached.ledger import BlobRow, Ledger, files
+from pypicached.ledger.connection import read
 from tests.ledger.rows import digest_of, file_row
 
 MANY = 2500
@@ -115,7 +116,6 @@ async def test_files__of_a_project_in_use(ledger: Ledger, monkeypatch: pytest.Mo
     rows = [file_row(f"f{n:04}") for n in range(1001)]
     for row in rows:
         await ledger.files.record(row, 4096)
-    read = files.read
 
     async def read_and_use(db: Connection, statement: str, values: Iterable[object]) -> list[Row]:
         page = await read(db, statement, values)
