@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Container
 from pypicached import messages
 from pypicached.cache.copying import Copy, Copying
 from pypicached.cache.pins import Pins, matches
-from pypicached.cache.pruning import Pruning
+from pypicached.cache.pruning import Asked, Pruning
 from pypicached.cache.verifying import Verifying
 from pypicached.errors import NotFoundError, PypicachedError
 from pypicached.ledger import Ledger
@@ -76,28 +76,28 @@ class Keeping:
 
     async def prune(
         self, request: messages.PruneRequest
-    ) -> AsyncGenerator[messages.Progress | messages.PruneAnswer, None]:
-        """Remove what was not used, or down to a size; yield progress, then the answer."""
-        plan = await self._pruning.plan(request.days, request.to_size_bytes, request.projects)
-        gone = set(plan.blobs) if request.dry_run else set[str]()
-        failed: list[str] = []
-        if not request.dry_run:
-            async for removal, done in self._pruning.carry_out(plan):
-                gone |= removal.gone
-                failed += removal.failed
-                yield messages.Progress(done, len(plan.blobs), "blobs")
-        yield messages.PruneAnswer(
-            dry_run=request.dry_run,
-            files=[
+    ) -> AsyncGenerator[messages.Progress | list[messages.PrunedFile] | messages.PruneAnswer, None]:
+        """Remove what was not used, or down to a size; yield files as they go, then the sums."""
+        asked = Asked(request.days, request.to_size_bytes, frozenset(request.projects))
+        answer = messages.PruneAnswer(request.dry_run, [], 0, 0)
+        answer.pages = await self._pruning.prune_pages(asked, dry_run=request.dry_run)
+        done = 0
+        async for batch in self._pruning.candidates(asked):
+            gone = set(batch.blobs)
+            if not request.dry_run:
+                removal = await self._pruning.remove(batch)
+                gone = removal.gone
+                answer.failed += batch.names_of(removal.failed)
+            done += len(gone)
+            answer.bytes += batch.freed_by(gone)
+            answer.pinned += batch.pinned
+            yield [
                 messages.PrunedFile(f.project, f.filename, f.size_bytes, iso(f.last_used_at))
-                for f in plan.files
+                for f in batch.files
                 if f.sha256 in gone
-            ],
-            pages=len(plan.pages),
-            bytes=plan.freed_by(gone),
-            failed=plan.names_of(failed),
-            pinned=plan.pinned,
-        )
+            ]
+            yield messages.Progress(done, None, "blobs")
+        yield answer
 
     async def invalidate(self, request: messages.InvalidateRequest) -> messages.InvalidateAnswer:
         """Make pages be asked anew; with `files`, remove cached files too."""

@@ -2,8 +2,8 @@
 
 They are also what `--json` prints (PRODUCT.md section 3): keys may be added, none renamed. Moments
 are ISO 8601 in UTC as strings. Every answer is one JSON document, but for those of long work, which
-are NDJSON: `Progress` lines and then one with the answer (`{"progress": …}`, `{"result": …}` or
-`{"error": "…"}`).
+are NDJSON: `Progress` lines, perhaps parts of the answer, and then one with the answer
+(`{"progress": …}`, `{"part": …}`, `{"result": …}` or `{"error": "…"}`).
 
 | request | answer |
 |---|---|
@@ -218,9 +218,13 @@ class Progress(msgspec.Struct, omit_defaults=True):
 
 
 class PruneLine(msgspec.Struct, omit_defaults=True):
-    """One line of the NDJSON answer to `POST /prune`; exactly one member is set."""
+    """One line of the NDJSON answer to `POST /prune`; exactly one member is set.
+
+    `part` are the next of the result's files, which itself has none: there may be a million.
+    """
 
     progress: Progress | None = None
+    part: list[PrunedFile] | None = None
     result: PruneAnswer | None = None
     error: str | None = None
 

@@ -1,8 +1,8 @@
 """Removing by an operator's word: prune by last use or to a size, invalidate pages, drop files.
 
-For a command a plan is made first, from the ledger with pending access times written, and then
-carried out as it stands: what was announced is what goes, but for blobs that somebody has begun to
-read, or to pin, meanwhile.
+For a command the ledger is walked, oldest first, with pending access times written. A batch is
+decided and, unless it is a dry run, removed before the next one is read, so that a million files
+are never held at once. What somebody has begun to read, or to pin, meanwhile stays.
 """
 
 from __future__ import annotations
@@ -17,25 +17,36 @@ from pypicached.cache.catalog import Catalog
 from pypicached.cache.project_list import LIST, ProjectLists
 from pypicached.ledger import BlobRow, CachedFile, Ledger
 
-BATCH = 100
+# Blobs or pages that are read, and removed, at a time: hits go on in between.
+BATCH = 200
 DAY_SECONDS = 86400.0
+ENDLESS = float("inf")
 
 
-class Plan(msgspec.Struct):
-    """What goes: files' rows, blobs (digest → bytes of disk), pages as (index, project).
+class Asked(msgspec.Struct, frozen=True):
+    """What is to go: exactly one of `days` and `to_size_bytes` is given.
+
+    `projects` limits it to what is theirs alone; none named: no limit.
+    """
+
+    days: float | None = None
+    to_size_bytes: int | None = None
+    projects: frozenset[str] = frozenset()
+
+
+class Batch(msgspec.Struct):
+    """Of the next blobs those that go (digest → bytes of disk), and the files that they hold.
 
     `pinned` counts the files that would go as well if no pin held them.
     """
 
-    files: list[CachedFile]
     blobs: dict[str, int]
-    pages: list[tuple[str, str]]
+    files: list[CachedFile]
     pinned: int = 0
 
-    @property
-    def disk_bytes(self) -> int:
-        """What comes free on disk."""
-        return sum(self.blobs.values())
+    def freed_by(self, digests: Iterable[str]) -> int:
+        """What comes free on disk with these blobs."""
+        return sum(self.blobs[digest] for digest in digests)
 
     def names_of(self, digests: Iterable[str]) -> list[str]:
         """Return the names of files that blobs hold, sorted; a blob without one goes by digest."""
@@ -44,10 +55,6 @@ class Plan(msgspec.Struct):
             if file.sha256 in names:
                 names[file.sha256].append(file.filename)
         return sorted(name for digest, held in names.items() for name in held or [digest])
-
-    def freed_by(self, digests: Iterable[str]) -> int:
-        """What came free with these blobs."""
-        return sum(self.blobs[digest] for digest in digests)
 
 
 class Dropped(msgspec.Struct):
@@ -83,72 +90,82 @@ class Pruning:
 
     # ── prune ────────────────────────────────────────────────────────────────────────────────
 
-    async def plan(
-        self, days: float | None, to_size_bytes: int | None, projects: list[str]
-    ) -> Plan:
-        """Decide what goes. Exactly one of `days` and `to_size_bytes` is given."""
+    async def candidates(self, asked: Asked) -> AsyncIterator[Batch]:
+        """Yield what may go, least recently used first, in batches. Raises LedgerError."""
         await self._ledger.usage.flush()
-        wanted = set(projects)
-        if days is not None:
-            moment = self._now() - days * DAY_SECONDS
-            plan = await self._plan_unused(moment, wanted)
-            pages = await self._unused_pages(moment)
-            plan.pages = [page for page in pages if not wanted or page[1] in wanted]
-            return plan
-        assert to_size_bytes is not None
-        return await self._plan_size(to_size_bytes, wanted)
+        before = self._moment(asked.days)
+        over = ENDLESS
+        if asked.to_size_bytes is not None:
+            over = self._blobs.budget.used_bytes - asked.to_size_bytes
+        if over <= 0:
+            return
+        async for rows in self._oldest(asked.projects):
+            old = [row for row in rows if row.last_used_at < before]
+            batch = await self._decide(old, over, asked.projects)
+            yield batch
+            over -= batch.freed_by(batch.blobs)
+            if over <= 0 or len(old) < len(rows):
+                return
 
-    async def _plan_unused(self, moment: float, projects: set[str]) -> Plan:
-        """Blobs whose last use, under any name, lies before `moment`."""
-        plan = Plan([], {}, [])
-        async for row in self._oldest():
-            if row.last_used_at >= moment:
-                break
-            await self._add(plan, row.sha256, row.disk_bytes, projects)
-        return plan
+    def _moment(self, days: float | None) -> float:
+        """Return the moment before which what was last used is to go."""
+        return ENDLESS if days is None else self._now() - days * DAY_SECONDS
 
-    async def _plan_size(self, to_size_bytes: int, projects: set[str]) -> Plan:
-        """The least recently used blobs, until what is used is at most `to_size_bytes`."""
-        plan = Plan([], {}, [])
-        over = self._blobs.budget.used_bytes - to_size_bytes
-        async for row in self._oldest():
+    async def _oldest(self, projects: frozenset[str]) -> AsyncIterator[list[BlobRow]]:
+        """Yield all blobs (of projects), least recently used first; no transaction stays open."""
+        if projects:
+            found = await self._of_projects(projects)
+            for start in range(0, len(found), BATCH):
+                yield found[start : start + BATCH]
+            return
+        last: BlobRow | None = None
+        while rows := await self._ledger.files.oldest_blobs(last, BATCH):
+            last = rows[-1]
+            yield rows
+
+    async def _of_projects(self, projects: frozenset[str]) -> list[BlobRow]:
+        """Return the blobs of projects, least recently used first."""
+        digests: dict[str, None] = {}
+        for project in sorted(projects):
+            files = await self._ledger.files.of_project(project)
+            digests |= dict.fromkeys(file.sha256 for file in files)
+        rows = (await self._ledger.files.get_blobs(list(digests))).values()
+        return sorted(rows, key=lambda row: (row.last_used_at, row.sha256))
+
+    async def _decide(self, rows: list[BlobRow], over: float, projects: frozenset[str]) -> Batch:
+        """Return what goes of these blobs: until `over` bytes do, and of `projects` alone."""
+        batch = Batch({}, [])
+        names = await self._ledger.files.of_blobs([row.sha256 for row in rows])
+        for row in rows:
             if over <= 0:
                 break
-            over -= await self._add(plan, row.sha256, row.disk_bytes, projects)
-        return plan
+            files = names.get(row.sha256, [])
+            if row.sha256 in self._blobs.uses:
+                continue
+            if projects and not (files and all(file.project in projects for file in files)):
+                continue
+            if self._blobs.pins.hold_any(files):
+                batch.pinned += len(files)
+                continue
+            batch.blobs[row.sha256] = row.disk_bytes
+            batch.files.extend(files)
+            over -= row.disk_bytes
+        return batch
 
-    async def _oldest(self) -> AsyncIterator[BlobRow]:
-        """Yield all blobs, least recently used first, in pages: no transaction stays open."""
-        last: BlobRow | None = None
-        while rows := await self._ledger.files.oldest_blobs(last, 1000):
-            for row in rows:
-                yield row
-            last = rows[-1]
+    async def remove(self, batch: Batch) -> Removal:
+        """Remove what was decided, but for what is read or pinned by now. Raises LedgerError."""
+        return await self._blobs.remove(batch.blobs)
 
-    async def _add(self, plan: Plan, sha256: str, disk_bytes: int, projects: set[str]) -> int:
-        """Take a blob into the plan if it may go and belongs to `projects` alone."""
-        files = await self._ledger.files.of_blob(sha256)
-        if sha256 in self._blobs.uses:
+    async def prune_pages(self, asked: Asked, *, dry_run: bool) -> int:
+        """Remove the pages that were not used for so many days; return how many those are."""
+        if asked.days is None:
             return 0
-        if projects and not (files and all(file.project in projects for file in files)):
-            return 0
-        if self._blobs.pins.hold_any(files):
-            plan.pinned += len(files)
-            return 0
-        plan.files.extend(files)
-        plan.blobs[sha256] = disk_bytes
-        return disk_bytes
-
-    async def carry_out(self, plan: Plan) -> AsyncIterator[tuple[Removal, int]]:
-        """Remove what was planned; yield (what became of a batch, blobs looked at so far).
-
-        Raises LedgerError.
-        """
-        await self._delete_pages(plan.pages)
-        digests = list(plan.blobs)
-        for start in range(0, len(digests), BATCH):
-            batch = digests[start : start + BATCH]
-            yield await self._blobs.remove(batch), start + len(batch)
+        await self._ledger.usage.flush()
+        pages = await self._unused_pages(self._moment(asked.days))
+        going = [page for page in pages if not asked.projects or page[1] in asked.projects]
+        for start in range(0, 0 if dry_run else len(going), BATCH):
+            await self._delete_pages(going[start : start + BATCH])
+        return len(going)
 
     # ── by itself ────────────────────────────────────────────────────────────────────────────
 
@@ -220,10 +237,9 @@ class Pruning:
         return dropped
 
     async def _drop(self, files: list[CachedFile], dropped: Dropped) -> None:
-        going = {file.sha256: 0 for file in files}
-        for digest in going:
-            row = await self._ledger.files.get_blob(digest)
-            going[digest] = row.disk_bytes if row else 0
+        going = dict.fromkeys((file.sha256 for file in files), 0)
+        rows = await self._ledger.files.get_blobs(list(going))
+        going |= {digest: row.disk_bytes for digest, row in rows.items()}
         removal = await self._blobs.remove(going)
         dropped.files += sum(file.sha256 in removal.gone for file in files)
         dropped.bytes += sum(going[digest] for digest in removal.gone)

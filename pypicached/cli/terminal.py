@@ -7,7 +7,7 @@ escape sequence reaches the terminal. Decides nothing else.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,10 @@ from pypicached.errors import clean
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+
+# Rows of a table that rich lays out in a second.
+MAX_RULED = 2000
 
 
 class Size(int):
@@ -75,9 +79,16 @@ def print_json(answer: Any) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], title: str = "") -> None:
-    """Print a table: ruled on a terminal, else a line of names and tab-separated lines."""
+    """Print a table: ruled on a terminal, else a line of names and tab-separated lines.
+
+    One that nobody reads to its end is printed in plain columns: ruling would take minutes.
+    """
     if on_terminal():
-        console().print(build_table(columns, rows, datetime.now(UTC), title))
+        now = datetime.now(UTC)
+        if len(rows) <= MAX_RULED:
+            console().print(build_table(columns, rows, now, title))
+        else:
+            print_text("".join(plain_lines(columns, rows, now)))
         return
     print_line("\t".join(column.name for column in columns))
     for row in rows:
@@ -104,6 +115,21 @@ def build_table(
     for row in rows:
         table.add_row(*(Text(for_eyes(cell, now)) for cell in row))
     return table
+
+
+def plain_lines(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], now: datetime
+) -> Iterator[str]:
+    """Yield the lines of a table as wide as its cells, whatever the terminal's width is."""
+    cells = [tuple(column.title for column in columns)]
+    cells += [tuple(for_eyes(cell, now) for cell in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        placed = [
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ]
+        yield "  ".join(placed).rstrip() + "\n"
 
 
 def for_eyes(cell: Cell, now: datetime) -> str:

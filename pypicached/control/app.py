@@ -17,6 +17,7 @@ from aiohttp import web
 
 from pypicached.control.copies import send_copy
 from pypicached.control.lines import send_lines
+from pypicached.control.listings import send_rows
 from pypicached.control.rights import Rights, own_rights, peer_uid
 from pypicached.errors import NotFoundError, PypicachedError, clean
 from pypicached.messages import (
@@ -102,12 +103,13 @@ class _Handlers:
             raise _UsageError(f"top is at most {_MAX_TOP}")
         return _json(await self._operations.stats(since_seconds, top))
 
-    async def list_projects(self, request: web.Request) -> web.Response:
-        return _json(await self._operations.list_projects(_sort(request)))
+    async def list_projects(self, request: web.Request) -> web.StreamResponse:
+        return await send_rows(request, await self._operations.list_projects(_sort(request)))
 
-    async def list_files(self, request: web.Request) -> web.Response:
+    async def list_files(self, request: web.Request) -> web.StreamResponse:
         project = request.match_info["project"]
-        return _json(await self._operations.list_files(project, _sort(request)))
+        rows = await self._operations.list_files(project, _sort(request))
+        return await send_rows(request, rows)
 
     async def invalidate(self, request: web.Request) -> web.Response:
         message = await _message(request, InvalidateRequest)

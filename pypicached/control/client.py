@@ -29,6 +29,7 @@ from pypicached.messages import (
     Progress,
     ProjectRow,
     PruneAnswer,
+    PrunedFile,
     PruneLine,
     PruneRequest,
     RepairRequest,
@@ -52,12 +53,18 @@ _HOW_TO_JOIN: Final = (
 )
 
 
-class _Line(Protocol[_Answer]):
+class _Line(Protocol):
     """What the lines of all long work have in common."""
 
     progress: Progress | None
-    result: _Answer | None
     error: str | None
+
+    @property
+    def result(self) -> object | None:
+        """The answer, on the last line."""
+
+
+_AnyLine = TypeVar("_AnyLine", bound=_Line)
 
 
 class ControlClient:
@@ -117,7 +124,16 @@ class ControlClient:
 
         Whatever `on_progress` raises closes the connection, and the daemon then stops pruning.
         """
-        return self._follow("POST", "/prune", PruneLine, request, on_progress)
+        files: list[PrunedFile] = []
+
+        def take(line: PruneLine) -> None:
+            files.extend(line.part or ())
+            _show(line, on_progress)
+
+        answer = self._follow("POST", "/prune", PruneLine, request, take).result
+        assert answer is not None
+        answer.files[:0] = files
+        return answer
 
     def verify(
         self, projects: list[str], *, repair: bool, on_progress: Callable[[Progress], None]
@@ -126,11 +142,17 @@ class ControlClient:
 
         Whatever `on_progress` raises closes the connection, and the daemon then stops verifying.
         """
-        if repair:
-            request = RepairRequest(projects)
-            return self._follow("POST", "/repair", VerifyLine, request, on_progress)
-        query = urlencode([("project", project) for project in projects])
-        return self._follow("GET", f"/verify?{query}", VerifyLine, None, on_progress)
+        method, path, request = "POST", "/repair", RepairRequest(projects) if repair else None
+        if request is None:
+            query = urlencode([("project", project) for project in projects])
+            method, path = "GET", f"/verify?{query}"
+
+        def take(line: VerifyLine) -> None:
+            _show(line, on_progress)
+
+        answer = self._follow(method, path, VerifyLine, request, take).result
+        assert answer is not None
+        return answer
 
     def backup(
         self, write: Callable[[bytes], object], on_progress: Callable[[Progress], None]
@@ -153,20 +175,19 @@ class ControlClient:
         self,
         method: str,
         path: str,
-        kind: type[_Line[_Answer]],
+        kind: type[_AnyLine],
         message: msgspec.Struct | None,
-        on_progress: Callable[[Progress], None],
-    ) -> _Answer:
-        """Return the result of long work, each line of which is of `kind`."""
+        take: Callable[[_AnyLine], None],
+    ) -> _AnyLine:
+        """Give each line of long work to `take`; return the last one, which has its result."""
         with self._asked(method, path, self._progress_seconds, message) as exchange:
             while True:
-                step = exchange.line(kind)
-                if step.error is not None:
-                    raise ControlError(step.error, FAILED)
-                if step.result is not None:
-                    return step.result
-                if step.progress is not None:
-                    on_progress(step.progress)
+                line = exchange.line(kind)
+                if line.error is not None:
+                    raise ControlError(line.error, FAILED)
+                take(line)
+                if line.result is not None:
+                    return line
 
     def _ask(
         self, method: str, path: str, kind: type[_Answer], message: msgspec.Struct | None = None
@@ -202,6 +223,11 @@ class ControlClient:
             raise ControlError(f"not allowed to use {places}: {_who_may(denied[0])}", NOT_ALLOWED)
         places = ", ".join(looked) or "nowhere: no socket is known"
         raise ControlError(f"no daemon answers, looked at {places}; {_HOW_TO_START}", NO_DAEMON)
+
+
+def _show(line: _Line, on_progress: Callable[[Progress], None]) -> None:
+    if line.progress is not None:
+        on_progress(line.progress)
 
 
 def _who_may(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Long work as NDJSON: lines of progress, then one of the result or of an error.
+"""Long work as NDJSON: lines of progress and of parts, then one of the result or of an error.
 
 What the lines hold is `messages`; here it is decided when they leave and when the work ends.
 """
@@ -16,6 +16,7 @@ from aiohttp import web
 from pypicached.messages import Progress
 
 _log = logging.getLogger(__name__)
+_Row = TypeVar("_Row", bound=msgspec.Struct)
 _Result = TypeVar("_Result", bound=msgspec.Struct)
 
 
@@ -23,16 +24,17 @@ class _Line(msgspec.Struct, omit_defaults=True):
     """`PruneLine` and its kind, whatever the result is."""
 
     progress: Progress | None = None
+    part: msgspec.Raw | None = None
     result: msgspec.Raw | None = None
     error: str | None = None
 
 
 async def send_lines(
     request: web.Request,
-    work: AsyncGenerator[Progress | _Result, None],
+    work: AsyncGenerator[Progress | list[_Row] | _Result, None],
     explain: Callable[[Exception], str],
 ) -> web.StreamResponse:
-    """Answer with what `work` yields; its last message is the result.
+    """Answer with what `work` yields: progress, parts of the result, and it as the last message.
 
     The work is closed whatever happens, so that a caller who leaves ends it at its next step. An
     error before the first line is raised, and can still have a status of its own.
@@ -58,9 +60,11 @@ async def send_lines(
     return response
 
 
-def _encode(step: Progress | msgspec.Struct) -> bytes:
+def _encode(step: Progress | list[_Row] | msgspec.Struct) -> bytes:
     if isinstance(step, Progress):
         return _encode_line(_Line(progress=step))
+    if isinstance(step, list):
+        return _encode_line(_Line(part=msgspec.Raw(msgspec.json.encode(step))))
     return _encode_line(_Line(result=msgspec.Raw(msgspec.json.encode(step))))
 
 

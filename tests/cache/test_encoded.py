@@ -172,7 +172,7 @@ async def test_encoded__rule_51_neither_digest_nor_size(
         upstream.fault("*alpha-1.0*", "gzip_encoded", label_only=label_only)
         async with running(tmp_path, upstream.url) as daemon:
             await assert_served(daemon, upstream, file)
-            row = (await daemon.parts.operations.list_files("alpha", "size"))[0]
+            row = next(await daemon.parts.operations.list_files("alpha", "size"))
             assert not row.verified
 
 

@@ -143,7 +143,7 @@ async def test_no_room__everything_pinned(tmp_path: Path, upstream: FakeUpstream
         assert any("everything that could go is pinned" in problem for problem in problems)
     async with running(tmp_path, upstream.url, cache__max_size="500KiB") as daemon:
         assert [str(rule) for rule in daemon.parts.blobs.pins.rules] == ["aa", "bb"]
-        rows = await daemon.parts.operations.list_files("aa", "size")
+        rows = list(await daemon.parts.operations.list_files("aa", "size"))
         assert [row.pinned for row in rows] == [True]
 
 

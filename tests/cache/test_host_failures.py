@@ -107,9 +107,9 @@ async def test_host__ledger_that_cannot_be_written(tmp_path: Path, upstream: Fak
         await assert_served(daemon)
         operations = daemon.parts.operations
         assert "cannot write to the ledger" in await problems(daemon)
-        listed = await operations.list_projects("size")
+        listed = list(await operations.list_projects("size"))
         assert sorted(row.project for row in listed) == ["aa", "bb"]
-        assert len(await operations.list_files("aa", "size")) == 1
+        assert len(list(await operations.list_files("aa", "size"))) == 1
         assert (await operations.stats(86400, 10)).kinds["file"].requests == 2
         assert (await daemon.ask("/readyz")).status == 200
         await writer.execute("PRAGMA query_only = 0")

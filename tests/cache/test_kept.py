@@ -140,7 +140,7 @@ async def test_kept__same_file_under_two_indexes(tmp_path: Path) -> None:
                 assert (got.status, got.body == wheel.body) == (200, True)
                 await assert_in_step(daemon)
                 assert list(blobs_in(daemon)) == [wheel.sha256]
-                rows = await daemon.parts.operations.list_files("alpha", "size")
+                rows = list(await daemon.parts.operations.list_files("alpha", "size"))
         assert {row.index for row in rows} == {"one", "two"}
         assert (one.count("*.whl"), two.count("*.whl")) == (1, 0)
 
@@ -204,11 +204,11 @@ async def test_kept__hits_and_last_use(
         url = await daemon.file_url("alpha", wheel.filename)
         await fetch(daemon, url)
         await settled(daemon)
-        before = (await daemon.parts.operations.list_files("alpha", "size"))[0]
+        before = next(await daemon.parts.operations.list_files("alpha", "size"))
         daemon.clock.advance(7200)
         for _ in range(3):
             await fetch(daemon, url)
-        after = (await daemon.parts.operations.list_files("alpha", "size"))[0]
+        after = next(await daemon.parts.operations.list_files("alpha", "size"))
         assert after.hits - before.hits == 3
         assert after.last_used_at > before.last_used_at
         assert after.first_cached_at == before.first_cached_at

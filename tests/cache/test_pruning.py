@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pypicached.cache import pruning
+from pypicached.cache.pruning import Asked, Batch
 from pypicached.messages import InvalidateRequest, PruneAnswer, PruneRequest
 from pypicached.requirement import parse_requirement
 from tests.cache.building import make_file
@@ -37,10 +39,12 @@ async def fill(daemon: Running, wheels: dict[str, DistFile]) -> dict[str, str]:
 
 
 async def prune(daemon: Running, **request: object) -> PruneAnswer:
-    """Prune, and return the last word."""
+    """Prune, and return the last word, with all files in it."""
     messages = [m async for m in daemon.parts.keeping.prune(PruneRequest(**request))]  # type: ignore[arg-type]
-    assert isinstance(messages[-1], PruneAnswer)
-    return messages[-1]
+    answer = messages[-1]
+    assert isinstance(answer, PruneAnswer)
+    answer.files = [file for part in messages if isinstance(part, list) for file in part]
+    return answer
 
 
 def named(answer: PruneAnswer) -> list[str]:
@@ -116,6 +120,26 @@ async def test_prune__to_size(
         assert (again.files, again.bytes) == ([], 0)
 
 
+async def test_prune__in_many_batches(
+    tmp_path: Path,
+    upstream: FakeUpstream,
+    wheels: dict[str, DistFile],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However little is held at a time, all that is asked for goes, and nothing else."""
+    monkeypatch.setattr(pruning, "BATCH", 1)
+    async with running(tmp_path, upstream.url) as daemon:
+        await fill(daemon, wheels)
+        dry = await prune(daemon, days=1.5, dry_run=True)
+        assert (named(dry), dry.pages) == (["aa", "bb", "cc"], 3)
+        assert named(await prune(daemon, days=0, projects=["bb", "cc"])) == ["bb", "cc"]
+        half = daemon.parts.blobs.budget.used_bytes // 2
+        assert named(await prune(daemon, to_size_bytes=half)) == ["aa"]
+        assert (await prune(daemon, days=0)).pages == 2
+        assert blobs_in(daemon) == {}
+        await assert_in_step(daemon)
+
+
 async def test_prune__in_use_stays(
     tmp_path: Path, upstream: FakeUpstream, wheels: dict[str, DistFile]
 ) -> None:
@@ -135,17 +159,23 @@ async def test_prune__in_use_stays(
         await assert_in_step(daemon)
 
 
-async def test_prune__read_since_the_plan(
+async def decided(daemon: Running) -> Batch:
+    """Return what `--days 0` would remove."""
+    asked = Asked(days=0)
+    (batch,) = [batch async for batch in daemon.parts.keeping._pruning.candidates(asked)]
+    return batch
+
+
+async def test_prune__read_since_it_was_decided(
     tmp_path: Path, upstream: FakeUpstream, wheels: dict[str, DistFile]
 ) -> None:
-    """What somebody began to read after the plan was made stays, and is not counted."""
+    """What somebody began to read after it was to go stays, and is not counted."""
     async with running(tmp_path, upstream.url) as daemon:
         await fill(daemon, wheels)
-        pruning = daemon.parts.keeping._pruning
-        plan = await pruning.plan(0, None, [])
+        batch = await decided(daemon)
         with daemon.parts.blobs.in_use(wheels["aa"].sha256):
-            gone = [digest async for batch, _ in pruning.carry_out(plan) for digest in batch.gone]
-        assert set(gone) == {wheels[name].sha256 for name in NAMES[1:]}
+            removal = await daemon.parts.keeping._pruning.remove(batch)
+        assert removal.gone == {wheels[name].sha256 for name in NAMES[1:]}
         assert list(blobs_in(daemon)) == [wheels["aa"].sha256]
         await assert_in_step(daemon)
 
@@ -175,12 +205,9 @@ async def test_prune__twice_at_once(
     """Two operators at once remove each blob once, and count it once."""
     async with running(tmp_path, upstream.url) as daemon:
         await fill(daemon, wheels)
-        pruning = daemon.parts.keeping._pruning
-        plans = [await pruning.plan(0, None, []) for _ in range(2)]
         gone: list[str] = []
-        for plan in plans:
-            async for batch, _ in pruning.carry_out(plan):
-                gone.extend(batch.gone)
+        for batch in [await decided(daemon) for _ in range(2)]:
+            gone.extend((await daemon.parts.keeping._pruning.remove(batch)).gone)
         assert sorted(gone) == sorted(wheels[name].sha256 for name in NAMES)
         await assert_in_step(daemon)
 
@@ -226,17 +253,16 @@ async def test_prune__to_size_around_pins(
         assert (named(answer), answer.pinned) == (["bb", "cc"], 1)
 
 
-async def test_prune__pinned_since_the_plan(
+async def test_prune__pinned_since_it_was_decided(
     tmp_path: Path, upstream: FakeUpstream, wheels: dict[str, DistFile]
 ) -> None:
-    """A pin holds from the moment it is made, also what a plan was about to remove."""
+    """A pin holds from the moment it is made, also what was about to go."""
     async with running(tmp_path, upstream.url) as daemon:
         await fill(daemon, wheels)
-        pruning = daemon.parts.keeping._pruning
-        plan = await pruning.plan(0, None, [])
+        batch = await decided(daemon)
         await pin(daemon, "aa")
-        gone = [digest async for batch, _ in pruning.carry_out(plan) for digest in batch.gone]
-        assert wheels["aa"].sha256 not in gone
+        removal = await daemon.parts.keeping._pruning.remove(batch)
+        assert removal.pinned == {wheels["aa"].sha256}
         assert list(blobs_in(daemon)) == [wheels["aa"].sha256]
         await assert_in_step(daemon)
 

@@ -136,7 +136,7 @@ async def test_file__hash_that_nobody_knows(tmp_path: Path, upstream: FakeUpstre
         got = await fetch(daemon, await daemon.file_url("alpha", wheel.filename))
         assert (got.status, got.body) == (200, wheel.body)
         await assert_in_step(daemon)
-        row = (await daemon.parts.operations.list_files("alpha", "size"))[0]
+        row = next(await daemon.parts.operations.list_files("alpha", "size"))
         assert (row.sha256, row.verified) == (wheel.sha256, False)
 
 
@@ -153,7 +153,7 @@ async def test_file__without_length_and_hash(tmp_path: Path, size: int, how: str
             first = await fetch(daemon, url)
             assert (first.status, first.body, first.whole) == (200, wheel.body, True)
             await assert_in_step(daemon)
-            row = (await daemon.parts.operations.list_files("alpha", "size"))[0]
+            row = next(await daemon.parts.operations.list_files("alpha", "size"))
             assert not row.verified
             again = await fetch(daemon, url)
             assert (again.body, again.headers["Cache-Status"]) == (wheel.body, "pypicached; hit")

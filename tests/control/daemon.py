@@ -62,12 +62,16 @@ STATUS = Status(
 )
 PRUNED = PruneAnswer(False, [PrunedFile("demo", "demo-1.0.tar.gz", 4096, USED_AT)], 2, 8192)
 
-PruneSteps = Callable[[PruneRequest], AsyncIterator[Progress | PruneAnswer]]
+PruneSteps = Callable[[PruneRequest], AsyncIterator[Progress | list[PrunedFile] | PruneAnswer]]
 
 
-async def _prune_at_once(request: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
+async def _prune_at_once(
+    request: PruneRequest,
+) -> AsyncIterator[Progress | list[PrunedFile] | PruneAnswer]:
     yield Progress(1, 2, "demo")
-    yield PruneAnswer(request.dry_run, PRUNED.files, PRUNED.pages, PRUNED.bytes)
+    for file in PRUNED.files:
+        yield [file]
+    yield PruneAnswer(request.dry_run, [], PRUNED.pages, PRUNED.bytes)
 
 
 class FakeCopy:
@@ -115,19 +119,22 @@ class FakeOperations:
         counters = KindStats(requests=10, hits=7, bytes_from_cache=1536)
         return Stats(USED_AT, {"file": counters}, {"pypi": counters}, [TopProject("demo", 10, 99)])
 
-    async def list_projects(self, sort: str) -> list[ProjectRow]:
+    async def list_projects(self, sort: str) -> Iterator[ProjectRow]:
         """Return `projects`."""
         self.asked.append(sort)
-        return self.projects
+        return iter(self.projects)
 
-    async def list_files(self, project: str, sort: str) -> list[FileRow]:
+    async def list_files(self, project: str, sort: str) -> Iterator[FileRow]:
         """Return one file of `demo`; ProjectNotFoundError for others."""
         self.asked.append((project, sort))
         if project != "demo":
             raise ProjectNotFoundError(f"nothing of {project} is cached")
-        return [FileRow("demo-1.0.tar.gz", "pypi", 1536, "ab" * 32, USED_AT, USED_AT, 7, True)]
+        row = FileRow("demo-1.0.tar.gz", "pypi", 1536, "ab" * 32, USED_AT, USED_AT, 7, True)
+        return iter([row])
 
-    def prune(self, request: PruneRequest) -> AsyncIterator[Progress | PruneAnswer]:
+    def prune(
+        self, request: PruneRequest
+    ) -> AsyncIterator[Progress | list[PrunedFile] | PruneAnswer]:
         """Run `prune_steps`."""
         self.asked.append(request)
         return self.prune_steps(request)

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from pypicached.errors import LedgerError
-from pypicached.messages import Progress, PruneAnswer, PruneRequest
+from pypicached.messages import Progress, ProjectRow, PruneAnswer, PruneRequest
 from pypicached.requirement import parse_requirement
 from tests.control.daemon import PRUNED, FakeOperations, serving
 
@@ -162,13 +162,25 @@ async def test_verify__lines(
     assert lines[1] == {"result": {"checked": 3, "bytes": 4096, "problems": []}}
 
 
+@pytest.mark.parametrize("count", [0, 1, 500, 501, 1500])
+async def test_list__of_any_length(
+    control_socket: Path, operations: FakeOperations, count: int
+) -> None:
+    """A list is one JSON document, however many steps it is sent in."""
+    operations.projects = [ProjectRow(f"p{n}", n, n, "t", n) for n in range(count)]
+    status, rows = await _ask(control_socket, "GET", "/list")
+    assert status == 200
+    assert [row["project"] for row in rows] == [f"p{n}" for n in range(count)]
+
+
 async def test_prune__lines(control_socket: Path, operations: FakeOperations) -> None:
-    """A prune answers NDJSON: progress, then the result."""
+    """A prune answers NDJSON: progress and files, then the result, which has none itself."""
     status, lines = await _ask(control_socket, "POST", "/prune", {"days": 90})
     assert status == 200
     assert operations.asked == [PruneRequest(days=90)]
     assert lines[0] == {"progress": {"done": 1, "total": 2, "text": "demo"}}
-    assert lines[1]["result"]["bytes"] == PRUNED.bytes
+    assert [file["filename"] for file in lines[1]["part"]] == ["demo-1.0.tar.gz"]
+    assert (lines[2]["result"]["bytes"], lines[2]["result"]["files"]) == (PRUNED.bytes, [])
 
 
 async def test_prune__error_on_the_way(control_socket: Path, operations: FakeOperations) -> None:
