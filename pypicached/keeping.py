@@ -92,9 +92,10 @@ class Keeping:
             answer.bytes += batch.freed_by(gone)
             answer.pinned += batch.pinned
             yield [
-                messages.PrunedFile(f.project, f.filename, f.size_bytes, iso(f.last_used_at))
-                for f in batch.files
-                if f.sha256 in gone
+                messages.PrunedFile(n.project, n.filename, row.size_bytes, iso(row.last_used_at))
+                for sha256, row in batch.blobs.items()
+                if sha256 in gone
+                for n in batch.names.get(sha256, ())
             ]
             yield messages.Progress(done, None, "blobs")
         yield answer

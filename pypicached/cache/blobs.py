@@ -110,8 +110,8 @@ class Blobs:
         """Return which of these blobs a pin holds. Raises LedgerError."""
         if not self.pins:
             return set()
-        files = await self._files.of_blobs(digests)
-        return {digest for digest in digests if self.pins.hold_any(files.get(digest, ()))}
+        names = await self._files.names_of_blobs(digests)
+        return {digest for digest in digests if self.pins.hold_any(names.get(digest, ()))}
 
     async def remove(self, digests: Iterable[str]) -> Removal:
         """Remove blobs that nobody reads and no pin holds, rows first; return which went.

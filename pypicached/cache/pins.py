@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pypicached.cache.sidecars import SIDECAR
 from pypicached.errors import PinsError
-from pypicached.ledger import CachedFile
+from pypicached.ledger import CachedFile, FileName
 from pypicached.requirement import Requirement, parse_requirement
 from pypicached.simple.names import version_of
 from pypicached.store.disk import DiskPool, replace_file
@@ -57,14 +57,14 @@ class Pins:
 
     # ── what is held ─────────────────────────────────────────────────────────────────────────
 
-    def holds(self, file: CachedFile) -> bool:
+    def holds(self, file: CachedFile | FileName) -> bool:
         """Tell whether a file, or the file whose sidecar it is, is pinned."""
         if self._unreadable:
             return True
         rules = self._rules.get(file.project, ())
         return any(matches(rule, file) for rule in rules)
 
-    def hold_any(self, files: Iterable[CachedFile]) -> bool:
+    def hold_any(self, files: Iterable[CachedFile | FileName]) -> bool:
         """Tell whether a blob with these names is pinned: one of them is enough."""
         # Where nobody knows what is pinned, a blob that has lost its names may be, too.
         return self._unreadable or any(self.holds(file) for file in files)
@@ -154,7 +154,7 @@ class Pins:
         self._lines, self._rules, self.problems, self._unreadable = lines, rules, bad, False
 
 
-def matches(rule: Requirement, file: CachedFile) -> bool:
+def matches(rule: Requirement, file: CachedFile | FileName) -> bool:
     """Tell whether a rule means a cached file, by what its name says. Pure."""
     name = file.filename
     if file.kind == "metadata":

@@ -7,6 +7,7 @@ are never held at once. What somebody has begun to read, or to pin, meanwhile st
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
@@ -15,7 +16,7 @@ import msgspec
 from pypicached.cache.blobs import Blobs, Removal
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.project_list import LIST, ProjectLists
-from pypicached.ledger import BlobRow, CachedFile, Ledger
+from pypicached.ledger import BlobRow, CachedFile, FileName, Ledger
 
 # Blobs or pages that are read, and removed, at a time: hits go on in between.
 BATCH = 200
@@ -35,26 +36,23 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct):
-    """Of the next blobs those that go (digest → bytes of disk), and the files that they hold.
+    """Of the next blobs those that go, by digest, and what each is called.
 
-    `pinned` counts the files that would go as well if no pin held them.
+    `pinned` counts the names that would go as well if no pin held them.
     """
 
-    blobs: dict[str, int]
-    files: list[CachedFile]
+    blobs: dict[str, BlobRow]
+    names: dict[str, list[FileName]]
     pinned: int = 0
 
     def freed_by(self, digests: Iterable[str]) -> int:
         """What comes free on disk with these blobs."""
-        return sum(self.blobs[digest] for digest in digests)
+        return sum(self.blobs[digest].disk_bytes for digest in digests)
 
     def names_of(self, digests: Iterable[str]) -> list[str]:
         """Return the names of files that blobs hold, sorted; a blob without one goes by digest."""
-        names: dict[str, list[str]] = {digest: [] for digest in digests}
-        for file in self.files:
-            if file.sha256 in names:
-                names[file.sha256].append(file.filename)
-        return sorted(name for digest, held in names.items() for name in held or [digest])
+        names = ([name.filename for name in self.names.get(d, ())] or [d] for d in digests)
+        return sorted(itertools.chain.from_iterable(names))
 
 
 class Dropped(msgspec.Struct):
@@ -134,21 +132,20 @@ class Pruning:
 
     async def _decide(self, rows: list[BlobRow], over: float, projects: frozenset[str]) -> Batch:
         """Return what goes of these blobs: until `over` bytes do, and of `projects` alone."""
-        batch = Batch({}, [])
-        names = await self._ledger.files.of_blobs([row.sha256 for row in rows])
+        names = await self._ledger.files.names_of_blobs([row.sha256 for row in rows])
+        batch = Batch({}, names)
         for row in rows:
             if over <= 0:
                 break
-            files = names.get(row.sha256, [])
+            held = names.get(row.sha256, [])
             if row.sha256 in self._blobs.uses:
                 continue
-            if projects and not (files and all(file.project in projects for file in files)):
+            if projects and not (held and all(name.project in projects for name in held)):
                 continue
-            if self._blobs.pins.hold_any(files):
-                batch.pinned += len(files)
+            if self._blobs.pins.hold_any(held):
+                batch.pinned += len(held)
                 continue
-            batch.blobs[row.sha256] = row.disk_bytes
-            batch.files.extend(files)
+            batch.blobs[row.sha256] = row
             over -= row.disk_bytes
         return batch
 

@@ -4,13 +4,14 @@ from pypicached.ledger.backup import Snapshot
 from pypicached.ledger.copies import check_copy
 from pypicached.ledger.files import Files as CachedFiles
 from pypicached.ledger.ledger import Ledger
-from pypicached.ledger.rows import BlobRow, CachedFile, Page, PageState
+from pypicached.ledger.rows import BlobRow, CachedFile, FileName, Page, PageState
 from pypicached.ledger.usage import Kind, Result, Usage
 
 __all__ = [
     "BlobRow",
     "CachedFile",
     "CachedFiles",
+    "FileName",
     "Kind",
     "Ledger",
     "Page",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import aiosqlite
 
 from pypicached.ledger.connection import Writer, read
-from pypicached.ledger.rows import BlobRow, CachedFile
+from pypicached.ledger.rows import BlobRow, CachedFile, FileName
 
 COLUMNS = """index_name, path, kind, project, filename, sha256, size_bytes, verified,
              first_cached_at, last_used_at, hits"""
@@ -47,6 +47,7 @@ NEXT_BLOBS = """
 TOTALS = "SELECT blobs, disk_bytes FROM stored WHERE id = 1"
 FILES_OF_BLOB = f"SELECT {COLUMNS} FROM file WHERE sha256 = ?"  # noqa: S608
 FILES_OF_BLOBS = f"SELECT {COLUMNS} FROM file WHERE sha256 IN ({PLACES})"  # noqa: S608
+NAMES_OF_BLOBS = f"SELECT sha256, project, filename, kind FROM file WHERE sha256 IN ({PLACES})"  # noqa: S608
 # In this order a use moves a row forward only: a walk never misses one, but may meet it again.
 FILES_OF_PROJECT = f"""
     SELECT {COLUMNS} FROM file INDEXED BY file_by_project
@@ -186,6 +187,13 @@ class Files:
         async for row in self._each(FILES_OF_BLOBS, digests):
             file = _file(row)
             found.setdefault(file.sha256, []).append(file)
+        return found
+
+    async def names_of_blobs(self, digests: Sequence[str]) -> dict[str, list[FileName]]:
+        """Return what each of these blobs is called; one without a file is left out."""
+        found: dict[str, list[FileName]] = {}
+        async for row in self._each(NAMES_OF_BLOBS, digests):
+            found.setdefault(row[0].hex(), []).append(FileName(row[1], row[2], row[3]))
         return found
 
     async def _each(self, statement: str, digests: Sequence[str]) -> AsyncIterator[sqlite3.Row]:

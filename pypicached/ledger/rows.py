@@ -44,6 +44,14 @@ class CachedFile(msgspec.Struct, frozen=True, kw_only=True):
     hits: int = 0
 
 
+class FileName(msgspec.Struct, frozen=True):
+    """What a blob is called: as in `CachedFile`."""
+
+    project: str
+    filename: str
+    kind: str
+
+
 class BlobRow(msgspec.Struct, frozen=True):
     """A stored blob as eviction sees it; `disk_bytes` are blocks, not length."""
 

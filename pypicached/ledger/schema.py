@@ -156,6 +156,9 @@ MIGRATIONS: tuple[str, ...] = (
     -- Files go with their blobs: nobody asks for them by their own last use any more, and each use
     -- had to write here.
     DROP INDEX file_by_use;
+    -- Whether a pin holds a blob, and what `prune` says of it, from the index alone.
+    DROP INDEX file_by_blob;
+    CREATE INDEX file_by_blob ON file (sha256, project, filename);
     """,
 )
 

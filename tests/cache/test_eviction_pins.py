@@ -79,14 +79,14 @@ async def test_eviction__many_pins_are_passed_over(
             await cache.keep(f"b-{n}.tar.gz", used_at=100 + n)
         await pin(cache, "a")
         looked = 0
-        of_blobs = cache.ledger.files.of_blobs
+        of_blobs = cache.ledger.files.names_of_blobs
 
         async def count(wanted: list[str]) -> object:
             nonlocal looked
             looked += len(wanted)
             return await of_blobs(wanted)
 
-        monkeypatch.setattr(cache.ledger.files, "of_blobs", count)
+        monkeypatch.setattr(cache.ledger.files, "names_of_blobs", count)
         await cache.keep("c-1.tar.gz", used_at=200)
         first, looked = looked, 0
         await cache.keep("c-2.tar.gz", used_at=201)
