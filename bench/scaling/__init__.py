@@ -1,0 +1,1 @@
+"""A cache of a million files, and what it is measured by."""
