@@ -10,6 +10,9 @@ from __future__ import annotations
 
 def clean(text: str, limit: int = 200) -> str:
     """Return foreign text as one short line of printable ASCII, safe for logs and bodies."""
+    # Almost always; a character at a time is what takes long where a million are printed.
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     printable = "".join(c if " " <= c <= "~" else "?" for c in text[: limit + 1])
     return printable if len(printable) <= limit else printable[: limit - 1] + "…"
 
