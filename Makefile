@@ -47,11 +47,12 @@ fmt: $(BIN)/.dev ## Format, and fix what ruff can fix
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(BIN)/.dev ## Measure: herd on a cold file, resolving, huge pages, an outage (QUICK=1: smaller)
+bench: $(BIN)/.dev ## Measure: herd, resolving, huge pages, an outage, a million files (QUICK=1: smaller)
 	$(BIN)/python -m bench.herd $(if $(QUICK),--clients 50 --size 20MB)
 	$(BIN)/python -m bench.resolve $(if $(QUICK),--rounds 1)
 	$(BIN)/python -m bench.pages
 	$(BIN)/python -m bench.stale
+	$(BIN)/python -m bench.scale $(if $(QUICK),--quick)
 
 .PHONY: rehearse
 rehearse: $(BIN)/.dev ## Play outages and show what pip and uv got (QUICK=1: a few, uv alone)

@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,7 @@ from bench import targets
 from bench.scaling.hits import Hits, Load, between, rate_of, worst_of
 from bench.scaling.ledger import Row, Shape, name_of, plan, write
 from pypicached.control.client import ControlClient
+from pypicached.errors import ControlError
 from pypicached.messages import Progress
 
 FULL, QUICK = (1_000_000, 20_000), (100_000, 2_000)
@@ -96,8 +97,15 @@ class Daemon:
         def enough(_: Progress) -> None:
             raise EnoughError
 
-        with suppress(EnoughError):
-            self.control.verify([], repair=False, on_progress=enough)
+        while True:
+            try:
+                self.control.verify([], repair=False, on_progress=enough)
+            except EnoughError:
+                return
+            except ControlError as error:
+                if "another verify" not in str(error):
+                    raise
+                time.sleep(0.05)  # it has not yet noticed that we left
 
 
 @contextmanager
@@ -143,10 +151,13 @@ def measure_commands(directory: Path, rows: list[Row]) -> list[Figure]:
 
 
 def seconds_of(run: Callable[[], None]) -> float:
-    """Run something; return the seconds that it took."""
-    began = time.monotonic()
-    run()
-    return time.monotonic() - began
+    """Run something twice; return the fewest seconds: others use this machine, too."""
+    taken = []
+    for _ in range(2):
+        began = time.monotonic()
+        run()
+        taken.append(time.monotonic() - began)
+    return min(taken)
 
 
 def beside_hits(daemon: Daemon, commands: dict[str, Callable[[], None]]) -> list[Figure]:

@@ -82,22 +82,25 @@ class Keeping:
         answer = messages.PruneAnswer(request.dry_run, [], 0, 0)
         answer.pages = await self._pruning.prune_pages(asked, dry_run=request.dry_run)
         done = 0
-        async for batch in self._pruning.candidates(asked):
-            gone = set(batch.blobs)
-            if not request.dry_run:
-                removal = await self._pruning.remove(batch)
-                gone = removal.gone
-                answer.failed += batch.names_of(removal.failed)
-            done += len(gone)
-            answer.bytes += batch.freed_by(gone)
-            answer.pinned += batch.pinned
-            yield [
-                messages.PrunedFile(n.project, n.filename, row.size_bytes, iso(row.last_used_at))
-                for sha256, row in batch.blobs.items()
-                if sha256 in gone
-                for n in batch.names.get(sha256, ())
-            ]
-            yield messages.Progress(done, None, "blobs")
+        async with contextlib.aclosing(self._pruning.candidates(asked)) as batches:
+            async for batch in batches:
+                gone = set(batch.blobs)
+                if not request.dry_run:
+                    removal = await self._pruning.remove(batch)
+                    gone = removal.gone
+                    answer.failed += batch.names_of(removal.failed)
+                done += len(gone)
+                answer.bytes += batch.freed_by(gone)
+                answer.pinned += batch.pinned
+                yield [
+                    messages.PrunedFile(
+                        n.project, n.filename, row.size_bytes, iso(row.last_used_at)
+                    )
+                    for sha256, row in batch.blobs.items()
+                    if sha256 in gone
+                    for n in batch.names.get(sha256, ())
+                ]
+                yield messages.Progress(done, None, "blobs")
         yield answer
 
     async def invalidate(self, request: messages.InvalidateRequest) -> messages.InvalidateAnswer:

@@ -7,15 +7,17 @@ are never held at once. What somebody has begun to read, or to pin, meanwhile st
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
 import msgspec
 
 from pypicached.cache.blobs import Blobs, Removal
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.project_list import LIST, ProjectLists
+from pypicached.cache.stepping import one_ahead
 from pypicached.ledger import BlobRow, CachedFile, FileName, Ledger
 
 # Blobs or pages that are read, and removed, at a time: hits go on in between.
@@ -88,7 +90,7 @@ class Pruning:
 
     # ── prune ────────────────────────────────────────────────────────────────────────────────
 
-    async def candidates(self, asked: Asked) -> AsyncIterator[Batch]:
+    async def candidates(self, asked: Asked) -> AsyncGenerator[Batch, None]:
         """Yield what may go, least recently used first, in batches. Raises LedgerError."""
         await self._ledger.usage.flush()
         before = self._moment(asked.days)
@@ -97,29 +99,34 @@ class Pruning:
             over = self._blobs.budget.used_bytes - asked.to_size_bytes
         if over <= 0:
             return
-        async for rows in self._oldest(asked.projects):
-            old = [row for row in rows if row.last_used_at < before]
-            batch = await self._decide(old, over, asked.projects)
-            yield batch
-            over -= batch.freed_by(batch.blobs)
-            if over <= 0 or len(old) < len(rows):
-                return
+        async with contextlib.aclosing(one_ahead(self._oldest(asked.projects))) as oldest:
+            async for rows, names in oldest:
+                old = [row for row in rows if row.last_used_at < before]
+                batch = self._decide(old, names, over, asked.projects)
+                yield batch
+                over -= batch.freed_by(batch.blobs)
+                if over <= 0 or len(old) < len(rows):
+                    return
 
     def _moment(self, days: float | None) -> float:
         """Return the moment before which what was last used is to go."""
         return ENDLESS if days is None else self._now() - days * DAY_SECONDS
 
-    async def _oldest(self, projects: frozenset[str]) -> AsyncIterator[list[BlobRow]]:
-        """Yield all blobs (of projects), least recently used first; no transaction stays open."""
-        if projects:
-            found = await self._of_projects(projects)
-            for start in range(0, len(found), BATCH):
-                yield found[start : start + BATCH]
-            return
+    async def _oldest(
+        self, projects: frozenset[str]
+    ) -> AsyncGenerator[tuple[list[BlobRow], dict[str, list[FileName]]], None]:
+        """Yield all blobs (of projects) and their names, least recently used first, in pages."""
+        found = await self._of_projects(projects) if projects else []
         last: BlobRow | None = None
-        while rows := await self._ledger.files.oldest_blobs(last, BATCH):
+        while True:
+            if projects:
+                rows, found = found[:BATCH], found[BATCH:]
+            else:
+                rows = await self._ledger.files.oldest_blobs(last, BATCH)
+            if not rows:
+                return
+            yield rows, await self._ledger.files.names_of_blobs([row.sha256 for row in rows])
             last = rows[-1]
-            yield rows
 
     async def _of_projects(self, projects: frozenset[str]) -> list[BlobRow]:
         """Return the blobs of projects, least recently used first."""
@@ -130,9 +137,14 @@ class Pruning:
         rows = (await self._ledger.files.get_blobs(list(digests))).values()
         return sorted(rows, key=lambda row: (row.last_used_at, row.sha256))
 
-    async def _decide(self, rows: list[BlobRow], over: float, projects: frozenset[str]) -> Batch:
+    def _decide(
+        self,
+        rows: list[BlobRow],
+        names: dict[str, list[FileName]],
+        over: float,
+        projects: frozenset[str],
+    ) -> Batch:
         """Return what goes of these blobs: until `over` bytes do, and of `projects` alone."""
-        names = await self._ledger.files.names_of_blobs([row.sha256 for row in rows])
         batch = Batch({}, names)
         for row in rows:
             if over <= 0:

@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 # Names that are looked at, or rows, between two looks at the clock: a few milliseconds.
 BATCH = 200
-# Nobody waits for it: a quarter of a core while clients come back.
-RESTS = 3.0
+# Nobody waits for it: a tenth of a core while clients come back; minutes for a million blobs.
+RESTS = 9.0
 # Where more of the rows than this have no blob, it is the disk that has gone, and no row goes.
 MAX_VANISHED = 0.5
 

@@ -7,6 +7,8 @@ cut a server of small files to a hundredth (DESIGN.md). Steps of a few milliseco
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 from pypicached.simple.steps import Steps
@@ -23,3 +25,23 @@ async def in_steps(steps: Steps[T]) -> T:
             result: T = end.value
             return result
         await asyncio.sleep(0)
+
+
+async def one_ahead(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Yield the same, with the next one in the making while one is worked on."""
+    async with contextlib.aclosing(items):
+        coming = asyncio.ensure_future(anext(items))
+        try:
+            while True:
+                try:
+                    item = await coming
+                except StopAsyncIteration:
+                    return
+                coming = asyncio.ensure_future(anext(items))
+                yield item
+        finally:
+            coming.cancel()
+            await asyncio.wait({coming})
+            # Of what failed while nobody waited for it nothing is to be told.
+            if not coming.cancelled():
+                coming.exception()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 
-from pypicached.cache.stepping import in_steps
+import pytest
+
+from pypicached.cache.stepping import in_steps, one_ahead
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.parse import page_steps
 from pypicached.simple.render import html_steps, json_steps, render_html, render_json
@@ -42,3 +46,35 @@ async def test_stepping__others_run_between_steps() -> None:
         assert await turns_during(page_steps(body, types[kind], url, "foo")) >= 10
     assert await turns_during(json_steps(page, prefix)) >= 10
     assert await turns_during(html_steps(page, prefix)) >= 10
+
+
+async def numbers(made: list[int], end: int) -> AsyncGenerator[int, None]:
+    """Yield 0, 1, …; fail at `end`."""
+    for n in range(end):
+        made.append(n)
+        yield n
+    raise ValueError("no more")
+
+
+async def test_one_ahead__makes_the_next_meanwhile() -> None:
+    """All items come, in order, each made while the one before it is worked on."""
+    made: list[int] = []
+    got: list[int] = []
+    try:
+        async for n in one_ahead(numbers(made, 3)):
+            await asyncio.sleep(0)
+            got.append(n)
+            assert made == list(range(min(n + 2, 3)))
+    except ValueError:
+        got.append(-1)
+    assert got == [0, 1, 2, -1]
+
+
+async def test_one_ahead__left_early() -> None:
+    """Who leaves is not told of what failed ahead, and nothing goes on behind."""
+    items = numbers([], 1)
+    async with contextlib.aclosing(one_ahead(items)) as ahead:
+        assert await anext(ahead) == 0
+        await asyncio.sleep(0)
+    with pytest.raises(StopAsyncIteration):
+        await anext(items)
