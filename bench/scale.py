@@ -109,17 +109,18 @@ class Daemon:
 
 
 @contextmanager
-def serving(directory: Path, hot: list[Row], *arguments: str) -> Iterator[tuple[Daemon, float]]:
+def serving(directory: Path, hot: list[Row], max_size: str) -> Iterator[tuple[Daemon, float]]:
     """Run a daemon; gives it, and the seconds from its start until it was ready."""
+    settings = {"PYPICACHED_CACHE__MAX_SIZE": max_size}
     began = time.monotonic()
-    with targets.pypicached(NOWHERE, directory, *arguments) as (base, pid):
+    with targets.pypicached(NOWHERE, directory, settings) as (base, pid):
         yield Daemon(base, pid, directory, hot), time.monotonic() - began
 
 
 def measure_commands(directory: Path, rows: list[Row]) -> list[Figure]:
     """Start a daemon without a limit and run commands, with small hits beside them."""
     hot = hot_files(rows)
-    with serving(directory, hot, "--max-size", "unlimited") as (daemon, seconds):
+    with serving(directory, hot, "unlimited") as (daemon, seconds):
         figures = [
             Figure("start to ready", seconds, "s", 1.0),
             Figure("memory after the start", memory_mb(daemon.pid, "VmRSS"), "MB", 150.0),
@@ -190,7 +191,7 @@ def measure_eviction(directory: Path, rows: list[Row]) -> list[Figure]:
     used = sum(row.disk_bytes for row in rows)
     limit, wanted = int(used / FULLNESS), int(len(rows) * EVICTED_SHARE)
     with (
-        serving(directory, hot_files(rows), "--max-size", str(limit)) as (daemon, _),
+        serving(directory, hot_files(rows), str(limit)) as (daemon, _),
         daemon.hits(connections=4) as hits,
     ):
         before = time.monotonic()

@@ -55,7 +55,7 @@ def measure() -> dict[str, float]:
         wheels = [make_wheel("alpha", f"{n}.0", size_bytes=20_000) for n in range(200)]
         upstream.add("alpha", *wheels)
         settings = {"PYPICACHED_CACHE__PAGE_TTL": f"{TTL_SECONDS}s"}
-        with pypicached(upstream.url, Path(scratch), settings=settings) as (base, _):
+        with pypicached(upstream.url, Path(scratch), settings) as (base, _):
             url, _ = listed_file(base, "alpha", wheels[0].filename)
             page, file = "/simple/alpha/", urllib.parse.urlsplit(url).path
             median_microseconds(base, file, "pypicached; ")  # so that it is stored

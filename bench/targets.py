@@ -66,18 +66,15 @@ def fake_index(*, projects: int, size_bytes: int, rate: int) -> Iterator[str]:
 
 @contextmanager
 def pypicached(
-    index_url: str,
-    directory: Path,
-    *arguments: str,
-    settings: Mapping[str, str] | None = None,
+    index_url: str, directory: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[tuple[str, int]]:
-    """Run the daemon on `directory`/cache; gives its base URL and pid. Raises TargetError.
+    """Run the daemon on an empty cache; gives its base URL and pid. Raises TargetError.
 
     `settings` are variables of its environment.
     """
     port = free_port()
     command = [sys.executable, "-m", "pypicached", "serve", "--listen", f"127.0.0.1:{port}"]
-    command += ["--index-url", index_url, "--cache-dir", str(directory / "cache"), *arguments]
+    command += ["--index-url", index_url, "--cache-dir", str(directory / "cache")]
     # Nothing else of the caller's environment: its proxies and settings would be the daemon's.
     environment = {
         "PATH": os.environ["PATH"],
@@ -180,7 +177,7 @@ def _wait_until_answers(url: str, process: subprocess.Popen[bytes], directory: P
             pass
         else:
             return
-        time.sleep(0.01)
+        time.sleep(0.05)
     said = (directory / "output.log").read_text(errors="replace")[-2000:]
     raise TargetError(f"{url} does not answer\n{said}")
 

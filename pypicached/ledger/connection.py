@@ -115,6 +115,8 @@ async def _version_of(path: Path) -> int | None:
         for name in names:
             await db.execute_fetchall(f'SELECT * FROM "{name}" LIMIT 1')  # noqa: S608
         version = int(next(iter(rows))[0])
+        if not names and version == 0:
+            return 0  # a first start that ended before its first migration
         # A database of somebody else has no version of ours, or none of our tables.
         return version if "page" in names else None
     finally:

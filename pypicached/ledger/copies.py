@@ -54,9 +54,11 @@ def copy_aside(path: Path, found: int) -> Path:
     The name stands for a whole copy: one that was broken off has none.
     """
     kept = _free_name(path, f"version-{found}")
-    partial = path.with_name(f"{path.name}.copying")
+    partial = path.with_name(f"{path.name}.unfinished")
     try:
-        partial.unlink(missing_ok=True)
+        # A crash may have left both; an old journal would be played back into the new copy.
+        for suffix in ("", "-journal"):
+            Path(f"{partial}{suffix}").unlink(missing_ok=True)
         # Who asked for what is nobody else's business.
         partial.touch(mode=0o600)
         source, target = sqlite3.connect(path), sqlite3.connect(partial)
@@ -66,8 +68,10 @@ def copy_aside(path: Path, found: int) -> Path:
             target.execute("PRAGMA journal_mode = DELETE")
         partial.rename(kept)
         _fsync_directory(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    except (OSError, sqlite3.Error):
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
     return kept
 
 

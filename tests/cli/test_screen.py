@@ -12,7 +12,17 @@ from rich.console import Console, RenderableType
 from pypicached.cli.progress import ProgressDisplay
 from pypicached.cli.status_lines import amount_text, build_lines, rate_text
 from pypicached.cli.status_screen import build_screen
-from pypicached.cli.terminal import Cell, Column, Moment, Size, age, build_table, duration, for_eyes
+from pypicached.cli.terminal import (
+    Cell,
+    Column,
+    Moment,
+    Size,
+    age,
+    build_table,
+    duration,
+    for_eyes,
+    plain_lines,
+)
 from pypicached.messages import DiskStatus, Progress
 from tests.control.daemon import STATUS, USED_AT
 
@@ -142,3 +152,15 @@ def test_progress__bar(monkeypatch: pytest.MonkeyPatch) -> None:
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_plain_lines__columns_as_wide_as_their_cells() -> None:
+    """A table that is too long to be ruled keeps its columns, and cuts nothing."""
+    columns = (Column("project", "Project"), Column("size_bytes", "Size", right=True))
+    rows: list[tuple[Cell, Cell]] = [("a", Size(1536)), ("a\x1b-long-name", Size(1))]
+    lines = list(plain_lines(columns, rows, _NOW))
+    assert lines == [
+        "Project          Size\n",
+        "a             1.5 KiB\n",
+        "a?-long-name      1 B\n",
+    ]

@@ -121,7 +121,8 @@ async def test_copy__broken_off(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with program_of(1):
         await record(path, "a")
-    Path(f"{path}.copying").write_bytes(b"half")
+    for suffix in ("", "-journal"):
+        Path(f"{path}.unfinished{suffix}").write_bytes(b"half")
     assert (await files_of(path))[1] == ["a"]
     assert beside(path) == [".version-1"]
 
@@ -131,7 +132,7 @@ async def test_copy__no_room(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with program_of(1):
         await record(path, "a")
-    Path(f"{path}.copying").mkdir()
+    Path(f"{path}.unfinished").mkdir()
     with pytest.raises(LedgerError, match="cannot use the ledger"):
         await files_of(path)
     with program_of(1):

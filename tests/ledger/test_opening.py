@@ -132,6 +132,16 @@ async def test_open__empty_file(tmp_path: Path) -> None:
     assert aside(path) == []
 
 
+async def test_open__first_start_broken_off(tmp_path: Path) -> None:
+    """A database without a table and a version is a ledger that has not begun."""
+    path = tmp_path / "ledger.sqlite"
+    db = await connection.open_connection(path)
+    await db.close()
+    assert path.stat().st_size > 0
+    assert await notes_of(path) == []
+    assert aside(path) == []
+
+
 async def test_open__somebody_elses_database(tmp_path: Path) -> None:
     """A database of another program is set aside, with all that it holds."""
     path = tmp_path / "ledger.sqlite"
