@@ -36,7 +36,7 @@ from pypicached.host import (
 )
 from pypicached.logs import event
 from pypicached.settings import Settings, split_listen
-from pypicached.upstream import probe_failing
+from pypicached.upstream import Probing
 from pypicached.web.app import PublicApp, PublicServer
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Daemon:
         self._background(parts.eviction.run(), "eviction")
         self._background(reconcile(parts.ledger, parts.blobs), "comparison of ledger and disk")
         self._background(self._flush(), "flush of counters")
-        self._background(probe_failing(parts.connections.values()), "probes of failing upstreams")
+        self._background(Probing(parts.connections.values()).run(), "probes of failing upstreams")
         app = parts.build_faces(clients)
         if parts.ageing is not None:
             self._background(parts.ageing.run(), "dropping of what is unused")

@@ -14,7 +14,7 @@ def index_status(connection: Connection, stale_share: float | None) -> IndexStat
         url=str(connection.url),
         state=condition.state,
         since=None if condition.since is None else iso(condition.since),
-        last_error=condition.error if condition.state == "failing" else None,
+        last_error=condition.error,
         latency_ms=_milliseconds(connection.hosts.own.latency.recent),
         stale_share_24h=None if stale_share is None else round(stale_share, 4),
         hosts=[_host_status(host) for host in connection.hosts],

@@ -19,6 +19,7 @@ class Awaited:
         self._now = now
         # Project → when its request began; so the oldest come first.
         self._began: dict[str, float] = {}
+        self._given_up: set[str] = set()
         self._came_at = float("-inf")
 
     def begin(self, project: str) -> None:
@@ -32,11 +33,16 @@ class Awaited:
     def end(self, project: str) -> None:
         """A page is no longer waited for, whatever became of it."""
         self._began.pop(project, None)
+        self._given_up.discard(project)
 
-    def age(self, project: str) -> float:
-        """Seconds since a page was asked for; 0 if it is not awaited."""
-        began = self._began.get(project)
-        return 0.0 if began is None else self._now() - began
+    def give_up(self, project: str) -> None:
+        """A client has waited for a page in vain, for as long as it may."""
+        if project in self._began:
+            self._given_up.add(project)
+
+    def given_up(self, project: str) -> bool:
+        """Whether somebody has waited for this page in vain already."""
+        return project in self._given_up
 
     def overdue(self, seconds: float) -> bool:
         """Whether two pages are awaited for `seconds` at least, and none has come meanwhile."""

@@ -62,34 +62,32 @@ class Catalog:
         index: str | None = None,
         *,
         no_cache: bool = False,
+        began: float | None = None,
         wanted: Variant | None = None,
     ) -> Answer:
         """Return the owner's page, which is "present".
 
+        `began`: since when (monotonic) the client waits, where another page was asked for before.
         Raises ProjectNotFoundError if every index that may own the project says that it is not
         there (or it was removed by its owner), UpstreamError if one of them cannot be asked,
         OfflineError if nobody is asked and it is not cached.
         """
-        unknown: OfflineError | None = None
+        unsure = False
         # One client waits for all of them: their deadlines do not add up (rule 41).
-        began = time.monotonic()
+        began = time.monotonic() if began is None else began
         for name in self.candidates(project, index):
             if index is not None and await self._taken(project, before=name, began=began):
                 break
-            try:
-                answer = await self.pages[name].get(
-                    project, no_cache=no_cache, began=began, wanted=wanted
-                )
-            except OfflineError as error:
-                # That a later index has a page means that this one had none when it was asked.
-                unknown = error
-                continue
+            answer = await self.pages[name].get(
+                project, no_cache=no_cache, began=began, wanted=wanted
+            )
             if answer.page.row.state == "present":
                 return answer
             if answer.page.row.state == "removed":
                 break
-        if unknown is not None:
-            raise unknown
+            unsure = unsure or answer.result == "stale"
+        if unsure:
+            raise OfflineError(f"{project} is not cached")
         raise ProjectNotFoundError(f"no index here has a project named {project}")
 
     async def _taken(self, project: str, *, before: str, began: float) -> bool:
@@ -97,10 +95,7 @@ class Catalog:
         for name in self.candidates(project, None):
             if name == before:
                 return False
-            try:
-                answer = await self.pages[name].get(project, began=began)
-            except OfflineError:
-                continue  # as in `page`
+            answer = await self.pages[name].get(project, began=began)
             if answer.page.row.state != "absent":
                 return True
         return False

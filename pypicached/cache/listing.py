@@ -16,6 +16,7 @@ from pypicached.cache.quarantine import Quarantine
 from pypicached.errors import (
     FileNotListedError,
     LedgerError,
+    OfflineError,
     ProjectNotFoundError,
     RefusedError,
     UpstreamUnavailableError,
@@ -50,13 +51,15 @@ class Listings:
         pages cannot be had or is older than the outage that we are in, RefusedError if its project
         is quarantined.
         """
-        failure: UpstreamUnavailableError | RefusedError | None = None
+        failure: UpstreamUnavailableError | RefusedError | OfflineError | None = None
+        # One client waits for all of these pages: their deadlines do not add up (rule 41).
+        began = time.monotonic()
         for project in await self._projects(index, path):
             try:
-                file = await self._on_page(index, project, path)
+                file = await self._on_page(index, project, path, began)
             except ProjectNotFoundError:
                 continue
-            except (UpstreamUnavailableError, RefusedError) as error:
+            except (UpstreamUnavailableError, RefusedError, OfflineError) as error:
                 failure = error
                 continue
             if file is not None:
@@ -86,13 +89,15 @@ class Listings:
             return names  # told where the ledger was asked for the file itself
         return names if odd is None else [odd, *names]
 
-    async def _on_page(self, index: str, project: str, path: str) -> ProjectFile | None:
-        answer = await self._catalog.page(project, index)
+    async def _on_page(
+        self, index: str, project: str, path: str, began: float
+    ) -> ProjectFile | None:
+        answer = await self._catalog.page(project, index, began=began)
         self._quarantine.check(index, project)
         file = self._decoded.get(answer.page.row).by_key.get(path)
         if file is None and answer.page.age(self._now()) >= FORCED_SECONDS:
             # The file may be newer than our page: a lock file made a minute ago, say.
-            answer = await self._catalog.page(project, index, no_cache=True)
+            answer = await self._catalog.page(project, index, no_cache=True, began=began)
             file = self._decoded.get(answer.page.row).by_key.get(path)
         if file is None and answer.result == "stale":
             raise UpstreamUnavailableError(index, _outdated(answer))

@@ -145,11 +145,15 @@ class Pages:
         return await self._fetched(project, page, began, wanted)
 
     def _while_offline(self, project: str, page: StoredPage | None, now: float) -> Answer:
-        """Return what is stored, however old; what is not known is not absent (OfflineError)."""
-        if page is not None and page.fresh(now, self.times):
-            return Answer(page, "hits", HIT)
-        if page is None or page.row.state != "present":
+        """Return what is stored, however old: what an index once said is what it says.
+
+        What it was never asked is not known (OfflineError): absence that is old is "stale", too,
+        and hands the name on, but is no 404 by itself.
+        """
+        if page is None:
             raise OfflineError(f"{project or 'the project list'} is not cached")
+        if page.fresh(now, self.times) or page.row.state == "removed":
+            return Answer(page, "hits", HIT)
         return _stale(page, "offline")
 
     async def stored(self, project: str) -> StoredPage | None:
@@ -182,7 +186,7 @@ class Pages:
         `wait`: the client wants upstream's word, also where a refresh behind would do.
         """
         now = self._now()
-        reason = self._refresh.paused
+        reason = self._refresh.paused(project)
         if reason is not None:
             return _stale(page, reason)
         failed = self._failed.get(project)
@@ -216,10 +220,11 @@ class Pages:
             raise UpstreamPausedError(self.index, f"{failed.reason}; asked again soon")
         seconds = _left(self.times.cold_deadline, began)
         hopeless = self._awaited.overdue(self.times.page_deadline)
-        if hopeless or self._awaited.age(project) >= self.times.cold_deadline:
+        if hopeless or self._awaited.given_up(project):
             seconds = min(seconds, AGAIN_SECONDS)
         flight, leading = self._fly(project, page.row if page else None, wanted)
         if not await wait_at_most(flight, seconds):
+            self._awaited.give_up(project)
             self._refresh.late()
             raise UpstreamUnavailableError(self.index, "no answer in time; still asking")
         new = flight.result()

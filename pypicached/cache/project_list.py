@@ -113,6 +113,11 @@ class ProjectLists:
         self._flights: Flights[str, RenderedList] = Flights()
         self._rendered: dict[str, RenderedList] = {}
 
+    @property
+    def cache_control(self) -> str | None:
+        """What is listed offline is not what is there once we are online again; None online."""
+        return "no-cache" if self._offline.on else None
+
     def prepare(self) -> None:
         """Make the directory, and empty it. Raises OSError."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -34,7 +34,7 @@ from pypicached.simple.model import ProjectPage
 from pypicached.simple.odd import odd_keys
 from pypicached.simple.parse import ParseError, page_steps
 from pypicached.store.disk import DiskPool
-from pypicached.upstream import Connection, PageAnswer, Validators, open_page
+from pypicached.upstream import Connection, PageAnswer, Validators, open_page, page_url
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,9 @@ class Refresh:
         except UpstreamPausedError:
             raise  # nothing was asked, so there is no news
         except UpstreamError as error:
-            health.failed(error.reason, denied=isinstance(error, UpstreamDeniedError))
+            denied = isinstance(error, UpstreamDeniedError)
+            wrong = isinstance(error, UpstreamAnswerError)
+            health.failed(error.reason, denied=denied, wrong=wrong)
             name = self._connection.name
             self._observations.failed(f"page {project} of index {name}", error.reason)
             event(
@@ -126,11 +128,13 @@ class Refresh:
         except UpstreamPausedError:
             raise first from None
 
-    @property
-    def paused(self) -> str | None:
-        """Why the index is not asked now, whatever the page; None if it is."""
+    def paused(self, project: str) -> str | None:
+        """Why the index is not asked for a page now; None if it is."""
         host = self._connection.hosts.own
-        return host.last_error if host.breaker.closed_to_all else None
+        if not host.breaker.open:
+            return None
+        subject = page_url(self._connection, project).raw_path
+        return host.last_error if host.breaker.closed_to(subject) else None
 
     def late(self) -> None:
         """A page is awaited for longer than its client may wait: `status` tells."""

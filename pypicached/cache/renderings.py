@@ -7,7 +7,7 @@ the very bytes and their type, so each representation and coding has its own (ru
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -70,11 +70,11 @@ async def build_rendering(
     serial: int | None,
     cache_control: str,
     disk: DiskPool,
-    cached: Container[str] | None = None,
+    cached: Mapping[str, Container[str]] | None = None,
 ) -> Rendering:
     """Render a page as its index has it; `serial` is the index's own.
 
-    `cached`: list only the files with these keys; OfflineError if it has none of them.
+    `cached`: list only the files with these keys (by kind); OfflineError if it has none of them.
     """
     if cached is not None:
         page = only_cached(page, cached)
@@ -89,12 +89,21 @@ async def build_rendering(
     return Rendering(body, *describe(body, variant.format, variant.coding, cache_control, serial))
 
 
-def only_cached(page: ProjectPage, cached: Container[str]) -> ProjectPage:
-    """Return the page with only those of its files whose keys are in `cached`. Pure.
+def only_cached(page: ProjectPage, cached: Mapping[str, Container[str]]) -> ProjectPage:
+    """Return the page with only those of its files whose keys are in `cached["file"]`. Pure.
 
-    Raises OfflineError if that leaves none of a page that has files.
+    A sidecar is advertised only where it is there as well, or can be made of its wheel. Raises
+    OfflineError if that leaves none of a page that has files.
     """
-    files = [file for file in page.files if file_key(file.url) in cached]
+    files = []
+    for file in page.files:
+        key = file_key(file.url)
+        if key not in cached["file"]:
+            continue
+        made = file.filename.endswith(".whl")
+        if file.core_metadata and not made and key not in cached["metadata"]:
+            file = msgspec.structs.replace(file, core_metadata=None)  # noqa: PLW2901
+        files.append(file)
     if page.files and not files:
         raise OfflineError(f"no file of {page.name} is cached")
     return msgspec.structs.replace(page, files=files)

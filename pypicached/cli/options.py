@@ -15,6 +15,8 @@ SocketOption = Annotated[
     typer.Option(
         "--socket",
         metavar="PATH",
+        # Whether we may use it is told by connecting, in words.
+        readable=False,
         help="The daemon's control socket. Default: PYPICACHED_SOCKET, else your own daemon's, "
         "else the system's.",
     ),

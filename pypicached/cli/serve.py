@@ -41,6 +41,7 @@ def serve(
 ) -> None:
     """Run the daemon in the foreground."""
     import asyncio
+    import functools
 
     from pypicached import logs
     from pypicached.daemon import Daemon
@@ -62,12 +63,13 @@ def serve(
         logs.event(logger, logging.WARNING, warning)
 
     async def run() -> None:
-        await Daemon(loaded.settings, list(loaded.warnings), on_ready=tell_clients).run()
+        on_ready = functools.partial(tell_clients, offline=loaded.settings.cache.offline)
+        await Daemon(loaded.settings, list(loaded.warnings), on_ready=on_ready).run()
 
     asyncio.run(run())
 
 
-def tell_clients(listeners: list[str]) -> None:
+def tell_clients(listeners: list[str], *, offline: bool = False) -> None:
     """Print how to use the daemon, for the person who has just started it by hand."""
     if "NOTIFY_SOCKET" in os.environ or not listeners[0].startswith("http"):
         return
@@ -78,4 +80,6 @@ def tell_clients(listeners: list[str]) -> None:
         f"  uv pip install --index-url {index} PROJECT\n"
         "For good: pypicached client pip (or uv, poetry, pdm, pipenv, docker, gitlab-runner, env)."
     )
+    if offline:
+        typer.echo("Offline: upstreams are not asked, only what is cached is listed and served.")
     sys.stdout.flush()

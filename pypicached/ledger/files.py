@@ -56,12 +56,17 @@ FILES_OF_PROJECT = f"""
     ORDER BY size_bytes, last_used_at, hits, index_name, path, kind LIMIT 1000
 """  # noqa: S608
 PATHS = """
-    SELECT path FROM file INDEXED BY file_by_project
-    WHERE project = ? AND index_name = ? AND kind = 'file'
+    SELECT path, kind FROM file INDEXED BY file_by_project
+    WHERE project = ? AND index_name = ?
 """
 NAMES = """
     SELECT project FROM file INDEXED BY file_by_project
-    WHERE project > ? AND index_name = ? AND kind = 'file' GROUP BY project
+    WHERE project > ? AND index_name = ? AND kind = 'file' AND EXISTS (
+        SELECT 1 FROM page
+        WHERE page.index_name = file.index_name AND page.project = file.project
+        AND state = 'present'
+    )
+    GROUP BY project
     ORDER BY project LIMIT 1000
 """
 PROJECTS = """
@@ -232,9 +237,12 @@ class Files:
                 last.kind,
             )
 
-    async def paths_of(self, index: str, project: str) -> set[str]:
-        """Return the keys of a project's distribution files that are cached of one index."""
-        return {row[0] for row in await read(self._reader, PATHS, (project, index))}
+    async def paths_of(self, index: str, project: str) -> dict[str, set[str]]:
+        """Return by kind ("file", "metadata") the keys of what is cached of an index's project."""
+        found: dict[str, set[str]] = {"file": set(), "metadata": set()}
+        for row in await read(self._reader, PATHS, (project, index)):
+            found[row[1]].add(row[0])
+        return found
 
     async def names_of(self, index: str) -> list[str]:
         """Return the projects of which an index's distribution files are cached, sorted."""

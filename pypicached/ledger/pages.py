@@ -47,7 +47,11 @@ COUNT = "SELECT pages FROM stored WHERE id = 1"
 DROP_ABSENT = """
     DELETE FROM page WHERE id IN (
         SELECT id FROM page INDEXED BY page_absent
-        WHERE state = 'absent' AND checked_at < ? ORDER BY checked_at LIMIT 1000
+        WHERE state = 'absent' AND checked_at < ? AND NOT EXISTS (
+            SELECT 1 FROM page AS owned INDEXED BY page_by_project
+            WHERE owned.project = page.project AND owned.state = 'present'
+        )
+        ORDER BY checked_at LIMIT 1000
     )
 """
 GET_ADDRESS = "SELECT url FROM index_address WHERE index_name = ?"
@@ -152,7 +156,11 @@ class Pages:
         return int(next(iter(await read(self._commands, COUNT)))[0])
 
     async def drop_absent(self, moment: float) -> int:
-        """Forget remembered absence last checked before `moment`, a limited batch of it."""
+        """Forget remembered absence last checked before `moment`, a limited batch of it.
+
+        Not where another index has the project: that this one had it not is why, and offline
+        nobody can be asked again.
+        """
         async with self._writer.transaction() as db:
             dropped = await db.execute(DROP_ABSENT, (moment,))
             return dropped.rowcount

@@ -13,8 +13,8 @@ from pypicached.upstream.health import Health
 from pypicached.upstream.hosts import Host
 from pypicached.upstream.latency import BUCKETS
 from pypicached.upstream.offline import Offline
-from pypicached.upstream.pages import PageAnswer, Validators, open_page
-from pypicached.upstream.probing import probe_failing
+from pypicached.upstream.pages import PageAnswer, Validators, open_page, page_url
+from pypicached.upstream.probing import Probing
 
 __all__ = [
     "BUCKETS",
@@ -26,11 +26,12 @@ __all__ = [
     "Offline",
     "PageAnswer",
     "Part",
+    "Probing",
     "RangesRefusedError",
     "Validators",
     "fetch_part",
     "head_length",
     "open_file",
     "open_page",
-    "probe_failing",
+    "page_url",
 ]

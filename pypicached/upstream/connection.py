@@ -43,6 +43,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 # aiohttp pauses the socket at twice this: one upstream body never holds more in memory.
 READ_BUFFER_BYTES = 256 * 1024
+# A probe reads as much, and a page whole that has less.
+PROBE_BYTES = 1024 * 1024
 # What a 429 without Retry-After asks for.
 ASK_AGAIN_SECONDS = 1.0
 
@@ -82,12 +84,13 @@ class Connection:
         self.url = URL(url, encoded=True)
         self.limits = limits
         self.hosts = Hosts(name, self.url, now)
-        self.health = Health(self.hosts, now)
+        self._offline = offline or Offline()
+        self.health = Health(self.hosts, self._offline, now)
         self._now = now
         self._authorization = authorization
         self._reread = reread
         self._on_request = on_request
-        self._offline = offline or Offline()
+        self._head_seconds = limits.connect_seconds + limits.idle_seconds
         self._resolver = Resolver(limits.connect_seconds, lookup)
         # Pages and sidecars have connections of their own: slow files must not keep them waiting.
         self._sessions = {
@@ -151,13 +154,14 @@ class Connection:
         UpstreamUnavailableError, UpstreamAnswerError; UpstreamPausedError and OfflineError if
         nothing was asked.
         """
-        if self._offline.on:
-            raise OfflineError("upstreams are not asked")
         session = self._sessions[kind == "file", fresh]
+        until = None if within is None else asyncio.get_running_loop().time() + within
         for _ in range(MAX_REDIRECTS + 1):
+            self._check_online()
             # A page is brought when its end is; a file's host is well when it begins to answer.
             turn = self.hosts.of(url).turn(url, files=kind == "file", by_head=kind != "page")
-            async with turn as told, self._within(within):
+            async with turn as told, self._until(until):
+                self._check_online()  # it may have waited for its turn
                 answer = await self._ask(session, kind, method, url, headers, decode, told)
                 try:
                     if answer.status not in REDIRECTS:
@@ -169,11 +173,20 @@ class Connection:
                     answer.release()
         raise UpstreamAnswerError(self.name, f"redirected more than {MAX_REDIRECTS} times")
 
+    @property
+    def offline(self) -> bool:
+        """Whether nothing is asked, by the operator's word."""
+        return self._offline.on
+
+    def _check_online(self) -> None:
+        if self._offline.on:
+            raise OfflineError("upstreams are not asked")
+
     @contextlib.asynccontextmanager
-    async def _within(self, seconds: float | None) -> AsyncIterator[None]:
+    async def _until(self, moment: float | None) -> AsyncIterator[None]:
         """Give up on an upstream that drips: others wait for the same answer."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(moment):
                 yield
         except TimeoutError as error:
             raise UpstreamTimeoutError(self.name, "did not finish its answer in time") from error
@@ -191,14 +204,16 @@ class Connection:
         for attempt in (1, 2):
             sent_at = time.monotonic()
             try:
+                # The client's own time-out begins anew with each byte, and a head may drip, too.
                 with mapped(self.name):
-                    answer = await session.request(
-                        method,
-                        url,
-                        headers=self._with_credentials(url, headers),
-                        allow_redirects=False,
-                        auto_decompress=decode,
-                    )
+                    async with asyncio.timeout(self._head_seconds):
+                        answer = await session.request(
+                            method,
+                            url,
+                            headers=self._with_credentials(url, headers),
+                            allow_redirects=False,
+                            auto_decompress=decode,
+                        )
             except UpstreamError:
                 self._on_request(kind, "error")
                 raise
@@ -206,16 +221,25 @@ class Connection:
             if answer.status != 401 or attempt == 2 or not self._reread():
                 break
             answer.release()
-        turn.answered(time.monotonic() - sent_at, self.failure_of(answer))
+        seconds = time.monotonic() - sent_at
+        turn.answered(seconds, self.failure_of(answer), had=answer.status < 400)
         return answer
 
     async def probe(self, url: URL) -> None:
-        """Ask what failed last once more, and only begin to read it; the breaker hears of it."""
+        """Ask for something once more and read it, though not all of it; breaker and health hear.
+
+        What is large enough has proved by then that it can be read.
+        """
         headers = {"Accept-Encoding": "identity"}
+        read = 0
         with contextlib.suppress(UpstreamError, OfflineError):
-            async with self.request("page", url, headers, decode=False) as answer:
-                if self.failure_of(answer) is None:
-                    await self.read_some(answer)
+            async with self.request(
+                "page", url, headers, decode=False, within=self._head_seconds
+            ) as answer:
+                while read < PROBE_BYTES and (data := await self.read_some(answer)):
+                    read += len(data)
+            if answer.status not in (401, 403):
+                self.health.admitted()
 
     def failure_of(
         self, answer: aiohttp.ClientResponse, what: str = ""

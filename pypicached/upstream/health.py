@@ -12,8 +12,9 @@ from typing import Literal
 import msgspec
 
 from pypicached.upstream.hosts import Hosts
+from pypicached.upstream.offline import Offline
 
-State = Literal["unused", "ok", "slow", "failing"]
+State = Literal["unused", "ok", "slow", "failing", "offline"]
 
 # An index that lately needs longer than this for the head of an answer is called slow.
 SLOW_SECONDS = 2.0
@@ -33,15 +34,19 @@ class Condition(msgspec.Struct, frozen=True):
 class Health:
     """The pages' side of one index, and the hosts'. Single-threaded."""
 
-    def __init__(self, hosts: Hosts, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, hosts: Hosts, offline: Offline, now: Callable[[], float] = time.time
+    ) -> None:
         self._hosts = hosts
+        self._offline = offline
         self._now = now
         self._well_since: float | None = None
         self._succeeded_at = float("-inf")
         # Since the last success; the last error, and whether that was a refusal of credentials.
         self._failed_since: float | None = None
         self._error = ""
-        self._denied = False
+        self.denied = False
+        self._wrong = False
         self._late_since: float | None = None
 
     def succeeded(self) -> None:
@@ -51,13 +56,21 @@ class Health:
             self._well_since = now
         self._succeeded_at = now
         self._failed_since = self._late_since = None
-        self._denied = False
+        self.denied = self._wrong = False
 
-    def failed(self, reason: str, *, denied: bool = False) -> None:
-        """A page could not be had; `reason` is one of our own phrases."""
+    def failed(self, reason: str, *, denied: bool = False, wrong: bool = False) -> None:
+        """A page could not be had; `reason` is one of our own phrases.
+
+        `denied`: credentials were refused; `wrong`: an answer came that no index gives.
+        """
         if self._failed_since is None:
             self._failed_since = self._now()
-        self._error, self._denied = reason, denied
+        self._error, self.denied, self._wrong = reason, denied, wrong
+
+    def admitted(self) -> None:
+        """A probe was answered, and not because of credentials refused."""
+        if self.denied:
+            self.succeeded()
 
     def late(self) -> None:
         """A page is awaited for longer than its client may wait."""
@@ -67,16 +80,15 @@ class Health:
     @property
     def condition(self) -> Condition:
         """How the index is now."""
+        if self._offline.on:
+            return Condition("offline")
         # Its own host first: without pages there is nothing.
         for host in (self._hosts.own, *self._hosts):
             if host.breaker.open:
                 error = host.last_error if host.own else f"{host.name}: {host.last_error}"
                 return Condition("failing", host.failing_since, error)
-        now = self._now()
-        if self._failed_since is not None:
-            alone = not 0 <= now - self._succeeded_at < FAILING_SECONDS
-            if self._denied or alone:
-                return Condition("failing", self._failed_since, self._error)
+        if self._failed_since is not None and self._fails():
+            return Condition("failing", self._failed_since, self._error)
         if self._late_since is not None:
             return Condition("slow", self._late_since, "an answer is overdue")
         if self._well_since is None and self._failed_since is None:
@@ -84,3 +96,13 @@ class Health:
         if (self._hosts.own.latency.recent or 0.0) > SLOW_SECONDS:
             return Condition("slow", self._well_since)
         return Condition("ok", self._well_since)
+
+    def _fails(self) -> bool:
+        """Whether what failed since the last page is more than one page's trouble."""
+        # Where its host answers again, whatever it was asked, an outage is over; a host that sends
+        # what no index sends, or refuses, does answer.
+        own = self._hosts.own.succeeded_at
+        last = self._succeeded_at if self._wrong or self.denied else max(self._succeeded_at, own)
+        alone = not 0 <= self._now() - last < FAILING_SECONDS
+        answered = own > (self._failed_since or 0.0) and not (self._wrong or self.denied)
+        return alone and not answered

@@ -45,8 +45,11 @@ class Host:
         self.last_error: str | None = None
         self.failing_since: float | None = None
         self.active = 0
-        # What failed last, for a probe when nobody asks.
+        # For a probe when nobody asks: what went well last says more than what did not.
+        self.last_succeeded: URL | None = None
         self.last_failed: URL | None = None
+        self.succeeded_at = float("-inf")
+        self.asked_at = float("-inf")
         self._index = index
         self._now = now
         # Pages and sidecars have turns of their own: slow files must not keep them waiting.
@@ -59,11 +62,13 @@ class Host:
         `by_head`: the head of an answer is success, else only its end is. Raises
         UpstreamPausedError while the host is left alone, also for those who wait when that begins.
         """
-        self._check()
+        subject = url.raw_path
+        self._check(subject)
         async with self._turns[files]:
-            self._check()
-            turn = Turn(self, url, by_head=by_head, probing=self.breaker.admit())
+            self._check(subject)
+            turn = Turn(self, url, by_head=by_head, probing=self.breaker.admit(subject))
             self.active += 1
+            self.asked_at = self._now()
             try:
                 yield turn
                 turn.ended()
@@ -77,8 +82,18 @@ class Host:
                 self.active -= 1
                 turn.withdrawn()
 
-    def _check(self) -> None:
-        if self.breaker.closed_to_all:
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since it was asked last."""
+        return self._now() - self.asked_at
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether its last word was a failure, be it held to fail or not."""
+        return self.breaker.open or self.last_failed is not None
+
+    def _check(self, subject: str) -> None:
+        if self.breaker.closed_to(subject):
             where = "" if self.own else f"{self.name}: "
             # A probe that is under way has no set time.
             raise UpstreamPausedError(
@@ -87,22 +102,29 @@ class Host:
                 retry_after=self.breaker.pause_left or FIRST_PAUSE_SECONDS,
             )
 
-    def succeeded(self) -> None:
-        """It answered: whatever was held against it is forgotten."""
+    def succeeded(self, url: URL, *, had: bool) -> None:
+        """It answered: whatever was held against it is forgotten. `had`: and had what was asked."""
+        self.last_succeeded = url if had else self.last_succeeded
+        self.last_failed = None
+        self.succeeded_at = self._now()
         if self.breaker.succeeded():
             seconds = self._now() - (self.failing_since or self._now())
             self._tell(f"answers again after {seconds:.0f} s")
         self.failing_since = None
 
-    def failed(self, error: UpstreamUnavailableError, url: URL, *, answered: bool) -> None:
+    def failed(
+        self, error: UpstreamUnavailableError, url: URL, *, answered: bool, probing: bool
+    ) -> None:
         """A request failed; `answered`: with an answer that says so."""
         self.last_error = error.reason
         self.last_failed = url
         failure: Failure = "answered" if answered else "silent"
+        asked = None
         if isinstance(error, UpstreamUnreachableError):
             failure = "unreachable"
-        asked = error.retry_after if isinstance(error, UpstreamBusyError) else None
-        if self.breaker.failed(failure, url.raw_path, ask_again=asked):
+        elif isinstance(error, UpstreamBusyError):
+            failure, asked = "busy", error.retry_after
+        if self.breaker.failed(failure, url.raw_path, probing=probing, ask_again=asked):
             self.failing_since = self._now()
             self._tell(f"is failing: {error.reason}")
 
@@ -120,13 +142,20 @@ class Turn:
         self._by_head = by_head
         self._probing = probing
         self._told = False
+        self._had = False
 
-    def answered(self, seconds: float, failure: UpstreamUnavailableError | None) -> None:
-        """The head of an answer came after `seconds`; `failure` if it says 429 or 5xx."""
+    def answered(
+        self, seconds: float, failure: UpstreamUnavailableError | None, *, had: bool
+    ) -> None:
+        """The head of an answer came after `seconds`; `failure` if it says 429 or 5xx.
+
+        `had`: it is, or leads to, what was asked for.
+        """
+        self._had = had
         self._host.latency.observe(seconds)
         if failure is not None:
             self._told = True
-            self._host.failed(failure, self._url, answered=True)
+            self._host.failed(failure, self._url, answered=True, probing=self._probing)
         elif self._by_head:
             self.ended()
 
@@ -134,18 +163,18 @@ class Turn:
         """All of it came that was wanted."""
         if not self._told:
             self._told = True
-            self._host.succeeded()
+            self._host.succeeded(self._url, had=self._had)
 
     def broke_off(self, error: UpstreamUnavailableError) -> None:
         """No answer came, or not all of it."""
         if not self._told:
             self._told = True
-            self._host.failed(error, self._url, answered=False)
+            self._host.failed(error, self._url, answered=False, probing=self._probing)
 
     def withdrawn(self) -> None:
         """Its task is done with it, perhaps by being cancelled: let another one probe."""
         if self._probing and not self._told:
-            self._host.breaker.withdrawn()
+            self._host.breaker.withdrawn(self._url.raw_path)
 
 
 class Hosts:

@@ -65,7 +65,7 @@ async def open_page(
     Raises UpstreamUnavailableError (no answer, 429, 5xx), UpstreamDeniedError (401, 403),
     UpstreamAnswerError (any other status, or beyond the bound while `chunks` is read).
     """
-    url = URL(f"{connection.url}{project}/" if project else str(connection.url), encoded=True)
+    url = page_url(connection, project)
     headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip, deflate"}
     if validators.etag:
         headers["If-None-Match"] = validators.etag
@@ -91,6 +91,11 @@ async def open_page(
             ends=answer.headers.get("Content-Length") is not None or _chunked(answer),
             chunks=_bounded(connection, answer, limit),
         )
+
+
+def page_url(connection: Connection, project: str) -> URL:
+    """Return where an index has the page of `project` (normalized; '' is the project list)."""
+    return URL(f"{connection.url}{project}/" if project else str(connection.url), encoded=True)
 
 
 def _outcome(

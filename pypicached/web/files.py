@@ -68,10 +68,10 @@ class FileHandler:
         if hit is not None:
             return await self._send_hit(exchange, key, hit)
         try:
-            if exchange.bodiless and key.kind == "file":
-                return await self._head(exchange, key)
             # What its page takes is a part of what a file's first byte may take.
             by = asyncio.get_running_loop().time() + self._cold_deadlines[key.index]
+            if exchange.bodiless and key.kind == "file":
+                return await self._head(exchange, key, by)
             found = await self._files.open(key)
             if isinstance(found, Hit):
                 return await self._send_hit(exchange, key, found)
@@ -139,12 +139,13 @@ class FileHandler:
 
     # ── misses ───────────────────────────────────────────────────────────────────────────────
 
-    async def _head(self, exchange: Exchange, key: FileKey) -> web.StreamResponse:
+    async def _head(self, exchange: Exchange, key: FileKey, by: float) -> web.StreamResponse:
         """Answer HEAD without downloading anything (rule 55)."""
         hit = await self._files.stored.get(key)
         if hit is not None:
             return await self._send_hit(exchange, key, hit)
-        project, length, sha256 = await self._files.describe_length(key)
+        async with _first_byte(key, by):
+            project, length, sha256 = await self._files.describe_length(key)
         headers = self._headers(key, f'"{sha256}"' if sha256 else None, "pypicached; fwd=miss")
         if length is not None:
             headers["Content-Length"] = str(length)

@@ -57,7 +57,7 @@ class ListPages:
             {
                 "Content-Type": format_.content_type,
                 "Content-Length": str(rendered.length),
-                "Cache-Control": self._cache_control,
+                "Cache-Control": self._lists.cache_control or self._cache_control,
                 "Age": str(max(0, int(self._now() - oldest.page.vouched_at))),
                 "Cache-Status": oldest.cache_status,
                 **rendered.headers,

@@ -124,6 +124,11 @@ class Metrics:
             "Time to the head of an upstream's answer.",
             labels=["index", "host"],
         )
+        yield GaugeMetricFamily(
+            "pypicached_offline",
+            "1 while upstreams are not asked, by the operator's word.",
+            value=any(connection.offline for connection in self._connections),
+        )
         bounds = [*map(str, UPSTREAM_BUCKETS), "+Inf"]
         for connection in self._connections:
             for host in connection.hosts:

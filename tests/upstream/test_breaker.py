@@ -7,7 +7,9 @@ import pytest
 from pypicached.upstream.breaker import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    MAX_SUBJECTS,
     NEEDED,
+    PROBE_SECONDS,
     QUIET_SECONDS,
     Breaker,
     Failure,
@@ -38,7 +40,13 @@ def breaker(clock: Clock) -> Breaker:
 def fail(breaker: Breaker, failure: Failure = "answered") -> None:
     """Let as many different pages fail as it takes."""
     for number in range(NEEDED[failure]):
-        breaker.failed(failure, f"/simple/p{number}/")
+        breaker.failed(failure, f"/p{number}/")
+
+
+def probe(breaker: Breaker, subject: str) -> None:
+    """Let a probe through that fails."""
+    breaker.admit(subject)
+    breaker.failed("answered", subject, probing=True)
 
 
 @pytest.mark.parametrize("failure", NEEDED)
@@ -46,7 +54,7 @@ def test_breaker__rule_46_opens_after_enough(breaker: Breaker, failure: Failure)
     """So many different failures as their kind needs open it, not one fewer; the last one tells."""
     opened = [breaker.failed(failure, f"/{n}/") for n in range(NEEDED[failure])]
     assert opened == [False] * (NEEDED[failure] - 1) + [True]
-    assert (breaker.open, breaker.closed_to_all) == (True, True)
+    assert (breaker.open, breaker.closed_to("/0/"), breaker.closed_to("/x/")) == (True, True, True)
 
 
 @pytest.mark.parametrize("failure", ["silent", "answered"])
@@ -86,21 +94,42 @@ def test_breaker__rule_46_one_probe_at_a_time(breaker: Breaker, clock: Clock) ->
     """After the pause one request is let through, and nobody else until it has told."""
     fail(breaker)
     clock.now += FIRST_PAUSE_SECONDS
-    closed = [breaker.closed_to_all, breaker.admit(), breaker.closed_to_all]
+    closed = [breaker.closed_to("/x/"), breaker.admit("/x/"), breaker.closed_to("/y/")]
     assert closed == [False, True, True]
     assert breaker.succeeded() is True
-    assert (breaker.open, breaker.closed_to_all, breaker.admit()) == (False, False, False)
+    assert (breaker.open, breaker.closed_to("/y/"), breaker.admit("/y/")) == (False, False, False)
+
+
+def test_breaker__rule_46_what_failed_is_in_nobodys_way(breaker: Breaker, clock: Clock) -> None:
+    """Pages that have failed probe by themselves: one that has not may find the host to be well."""
+    fail(breaker, "silent")
+    clock.now += FIRST_PAUSE_SECONDS
+    breaker.admit("/p0/")
+    assert [breaker.closed_to(page) for page in ("/p0/", "/p1/", "/good/")] == [True, True, False]
+    assert breaker.admit("/good/") is True
+    assert breaker.succeeded() is True
+
+
+def test_breaker__a_probe_that_hangs(breaker: Breaker, clock: Clock) -> None:
+    """A probe that tells nothing for a while is not in the way of the next one."""
+    fail(breaker)
+    clock.now += FIRST_PAUSE_SECONDS
+    breaker.admit("/x/")
+    clock.now += PROBE_SECONDS - 0.1
+    closed = [breaker.closed_to("/y/")]
+    clock.now += 0.1
+    closed.append(breaker.closed_to("/y/"))
+    assert closed == [True, False]
 
 
 def test_breaker__rule_46_pauses_grow(breaker: Breaker, clock: Clock) -> None:
     """Each probe that fails doubles the pause, up to 30 s; a success forgets them."""
     fail(breaker)
     pauses = []
-    for _ in range(8):
+    for number in range(8):
         pauses.append(breaker.pause_left)
         clock.now += breaker.pause_left
-        breaker.admit()
-        breaker.failed("answered", "/probe/")
+        probe(breaker, f"/probe{number}/")
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
     breaker.succeeded()
     clock.now += QUIET_SECONDS
@@ -108,31 +137,34 @@ def test_breaker__rule_46_pauses_grow(breaker: Breaker, clock: Clock) -> None:
     assert breaker.pause_left == FIRST_PAUSE_SECONDS
 
 
-def test_breaker__latecomers(breaker: Breaker, clock: Clock) -> None:
-    """Requests from before the pause that fail during it neither lengthen nor double it."""
+@pytest.mark.parametrize("later", [0.5, FIRST_PAUSE_SECONDS, 20.0])
+def test_breaker__latecomers(breaker: Breaker, clock: Clock, later: float) -> None:
+    """Requests from before the pause that fail in it, or after it, do not lengthen it."""
     fail(breaker)
-    clock.now += 0.5
+    clock.now += later
     breaker.failed("silent", "/late/")
-    assert breaker.pause_left == FIRST_PAUSE_SECONDS - 0.5
+    assert breaker.pause_left == max(0.0, FIRST_PAUSE_SECONDS - later)
 
 
 def test_breaker__probe_withdrawn(breaker: Breaker, clock: Clock) -> None:
     """A probe that was cancelled before it told anything leaves its place to the next one."""
     fail(breaker)
     clock.now += FIRST_PAUSE_SECONDS
-    breaker.admit()
-    breaker.withdrawn()
-    assert (breaker.open, breaker.closed_to_all) == (True, False)
+    breaker.admit("/x/")
+    breaker.withdrawn("/x/")
+    assert (breaker.open, breaker.closed_to("/y/")) == (True, False)
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(1.0, 1.0), (7.0, 7.0), (3600.0, 30.0)])
 def test_breaker__asked_to_wait(breaker: Breaker, clock: Clock, asked: float, pause: float) -> None:
-    """A host that asks for time is believed at once, within our own bound."""
+    """A host that asks two pages for time is believed at once, within our own bound."""
     breaker.succeeded()
-    assert breaker.failed("answered", "/a/", ask_again=asked) is True
+    assert breaker.failed("busy", "/a/", ask_again=asked) is False
+    assert breaker.failed("busy", "/a/", ask_again=asked) is False  # one page's matter
+    assert breaker.failed("busy", "/b/", ask_again=asked) is True
     assert breaker.pause_left == pause
     clock.now += pause
-    assert not breaker.closed_to_all
+    assert not breaker.closed_to("/c/")
 
 
 @pytest.mark.parametrize("jump", [-86400.0, 86400.0])
@@ -140,14 +172,15 @@ def test_breaker__clock_jump(breaker: Breaker, clock: Clock, jump: float) -> Non
     """A clock that is set ends a pause at the most: the host is probed."""
     fail(breaker)
     clock.now += jump
-    assert not breaker.closed_to_all
-    breaker.admit()
+    assert not breaker.closed_to("/x/")
+    breaker.admit("/x/")
     assert breaker.succeeded()
 
 
-def test_breaker__is_bounded(breaker: Breaker) -> None:
-    """It remembers a handful of failures, however many different pages are asked for."""
+def test_breaker__is_bounded(breaker: Breaker, clock: Clock) -> None:
+    """It remembers some failures, however many different pages are asked for."""
     for number in range(10_000):
-        breaker.failed("answered", f"/{number}/")
-    assert len(breaker._failed) <= max(NEEDED.values())
-    assert breaker.pause_left <= LONGEST_PAUSE_SECONDS
+        clock.now += LONGEST_PAUSE_SECONDS
+        probe(breaker, f"/{number}/")
+        breaker.failed("busy", f"/{number}/")
+    assert max(len(breaker._failed), len(breaker._busy)) <= MAX_SUBJECTS

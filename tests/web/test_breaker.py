@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pypicached.messages import IndexStatus
-from pypicached.upstream.probing import probe_once
+from pypicached.upstream.probing import Probing
 from tests.fake import FakeUpstream, make_wheel
 from tests.harness import JSON, Reply, Running, running, write_config
 
@@ -144,17 +144,18 @@ async def test_breaker__rule_46_one_broken_project(daemon: Running, upstream: Fa
 
 
 async def test_breaker__too_many_requests(daemon: Running, upstream: FakeUpstream) -> None:
-    """A 429 is meant for all requests: nobody asks until the time that it names is over."""
+    """A 429 for two pages is meant for all: nobody asks until the time that it names is over."""
     await warmed(daemon)
     upstream.clear()
-    upstream.fault("*", "status", times=1, code=429, headers={"Retry-After": "20"})
-    assert "answered 429" in (await ask(daemon, "p0")).headers["Cache-Status"]
+    upstream.fault("*", "status", times=2, code=429, headers={"Retry-After": "20"})
+    for name in ("p0", "p1"):
+        assert "answered 429" in (await ask(daemon, name)).headers["Cache-Status"]
     for wait in (0.0, 19.0):
         daemon.clock.advance(wait)
-        assert "answered 429" in (await ask(daemon, "p1")).headers["Cache-Status"]
-    assert len(upstream.requests) == 1
+        assert "answered 429" in (await ask(daemon, "p2")).headers["Cache-Status"]
+    assert len(upstream.requests) == 2
     daemon.clock.advance(1.0)
-    assert "fwd-status=304" in (await ask(daemon, "p1")).headers["Cache-Status"]
+    assert "fwd-status=304" in (await ask(daemon, "p2")).headers["Cache-Status"]
 
 
 async def test_breaker__retry_after_of_one_page(daemon: Running, upstream: FakeUpstream) -> None:
@@ -170,21 +171,100 @@ async def test_breaker__retry_after_of_one_page(daemon: Running, upstream: FakeU
     assert (await ask(daemon, "p0")).status == 200
 
 
+async def probed(daemon: Running) -> None:
+    """Let the daemon's own probes that are due be sent, and tell."""
+    running = Probing(daemon.parts.connections.values()).look()
+    await asyncio.gather(*running)
+
+
 async def test_breaker__probed_when_nobody_asks(daemon: Running, upstream: FakeUpstream) -> None:
-    """Without clients, too, an upstream that is back is found so, by one small request."""
+    """Without clients, too, an upstream that is back is found so, by one request."""
+    await ask(daemon, "p1")
+    daemon.clock.advance(3600)
     await upstream.stop()
     await ask(daemon, "p0")
-    connections = daemon.parts.connections.values()
     await upstream.start()
     upstream.clear()
-    await probe_once(connections)  # its pause is not over
+    await probed(daemon)  # its pause is not over
     assert (upstream.requests, (await state(daemon)).state) == ([], "failing")
     daemon.clock.advance(LONGEST_PAUSE)
-    await asyncio.gather(*(probe_once(connections) for _ in range(5)))
+    await probed(daemon)
+    # What went well last is asked for, not what failed: that might always fail.
+    assert [request.path for request in upstream.requests] == ["/simple/p1/"]
+    status = await daemon.parts.operations.status()
+    assert (status.indexes[0].state, status.problems) == ("ok", [])
+    await probed(daemon)
     assert len(upstream.requests) == 1
-    assert (await state(daemon)).hosts[0].state == "ok"
-    await probe_once(connections)
-    assert len(upstream.requests) == 1
+
+
+async def test_breaker__probed_after_a_lone_failure(
+    daemon: Running, upstream: FakeUpstream
+) -> None:
+    """One page that failed, and then silence: `status` does not call the index failing for ever."""
+    await ask(daemon, "p1")
+    upstream.fault("/simple/p0/", "status", code=500)
+    await ask(daemon, "p0")
+    daemon.clock.advance(3600)
+    assert (await state(daemon)).state == "failing"
+    await probed(daemon)
+    assert (await state(daemon)).state == "ok"
+
+
+@pytest.mark.parametrize("code", [401, 403])
+async def test_breaker__probed_after_a_refusal(
+    daemon: Running, upstream: FakeUpstream, code: int
+) -> None:
+    """Credentials that one page refused and another does not: `status` finds that out."""
+    await ask(daemon, "p1")
+    upstream.fault("/simple/p0/", "status", code=code)
+    await ask(daemon, "p0")
+    daemon.clock.advance(3600)
+    assert (await state(daemon)).state == "failing"
+    await probed(daemon)
+    assert (await state(daemon)).state == "ok"
+
+
+async def test_breaker__a_probe_that_hangs_is_not_in_the_way(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    """A head that drips, or a body that never ends, keeps no host shut that is well."""
+    table: dict[str, object] = {
+        "name": "pypi", "url": upstream.url, "timeout": "0.2s", "connect_timeout": "0.2s",
+    }  # fmt: skip
+    config = write_config(tmp_path, table)
+    async with running(tmp_path, config=config) as daemon:
+        await ask(daemon, "p1")
+        daemon.clock.advance(3600)
+        await upstream.stop()
+        await ask(daemon, "p0")
+        await upstream.start()
+        daemon.clock.advance(LONGEST_PAUSE)
+        upstream.fault("/simple/p1/", "hang_body_after", n=10)
+        await probed(daemon)
+        assert (await state(daemon)).state == "failing"
+        daemon.clock.advance(LONGEST_PAUSE)
+        assert (await ask(daemon, "p2")).status == 200
+
+
+async def test_breaker__rule_46_two_projects_that_always_hang(
+    tmp_path: Path, upstream: FakeUpstream
+) -> None:
+    """Whoever asks for them again and again, the others are served."""
+    table: dict[str, object] = {"name": "pypi", "url": upstream.url, "timeout": "0.2s"}
+    config = write_config(tmp_path, table)
+    async with running(tmp_path, config=config) as daemon:
+        await ask(daemon, "p2")
+        daemon.clock.advance(3600)
+        for name in ("p0", "p1"):
+            upstream.fault(f"/simple/{name}/", "hang")
+            await ask(daemon, name)
+        assert (await state(daemon)).state == "failing"
+        daemon.clock.advance(LONGEST_PAUSE)
+        bad = asyncio.ensure_future(ask(daemon, "p0"))
+        await upstream.arrived("/simple/p0/", 2)
+        assert (await ask(daemon, "p3")).status == 200
+        assert (await bad).status == 503
+        assert (await ask(daemon, "p4")).status == 200
 
 
 async def test_breaker__file_host_of_its_own(
@@ -272,6 +352,32 @@ async def test_late__rule_41_page_and_file_share_one_deadline(
         reply = await daemon.ask(url.removeprefix(daemon.url))
         assert (reply.status, "no first byte" in reply.text) == (503, True)
         assert time.monotonic() - began < 1.6
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_late__rule_41_candidates_share_one_deadline(
+    tmp_path: Path, upstream: FakeUpstream, method: str
+) -> None:
+    """Pages that may list a file are asked one after the other, within one deadline."""
+    upstream.fault("*", "hang")
+    async with running(tmp_path, upstream.url, cache__cold_deadline="0.6s") as daemon:
+        path = "/files/pypi/files.example/a/my-long-project-name-1.0.tar.gz"
+        began = time.monotonic()
+        assert (await daemon.ask(path, method)).status == 503
+        assert time.monotonic() - began < 1.1
+
+
+async def test_late__rule_41_55_head_of_a_cold_file(tmp_path: Path) -> None:
+    """HEAD has the deadline of a first byte, where only the file host knows the length."""
+    async with FakeUpstream(style="html", separate_files=True) as upstream:
+        wheel = make_wheel("alpha")
+        upstream.add("alpha", wheel)
+        async with running(tmp_path, upstream.url, cache__cold_deadline="0.6s") as daemon:
+            url = await daemon.file_url("alpha", wheel.filename)
+            upstream.fault("*.whl", "hang")
+            began = time.monotonic()
+            assert (await daemon.ask(url.removeprefix(daemon.url), "HEAD")).status == 503
+            assert time.monotonic() - began < 1.1
 
 
 async def test_late__one_slow_page(hasty: Running, upstream: FakeUpstream) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 from pathlib import Path
 
@@ -200,3 +202,80 @@ async def test_offline__sdist_and_removed_project(daemon: Running, upstream: Fak
     assert (await ask(daemon, "/simple/delta/")).status == 404
     switch(daemon)
     assert (await ask(daemon, "/simple/delta/")).status == 404
+
+
+async def test_offline__removed_by_its_owner(tmp_path: Path, upstream: FakeUpstream) -> None:
+    """A project that its owner removed is nobody else's offline, however long ago that was."""
+    async with FakeUpstream() as first:
+        config = write_config(
+            tmp_path, {"name": "first", "url": first.url}, {"name": "second", "url": upstream.url}
+        )
+        async with running(tmp_path, config=config) as daemon:
+            await cache(daemon, "alpha", OLD)  # of the second
+            first.add("alpha", make_wheel("alpha", "0.1"))
+            daemon.clock.advance(3600)
+            assert (await ask(daemon)).status == 200
+            first.remove("alpha")
+            daemon.clock.advance(3600)
+            assert (await ask(daemon)).status == 404
+            switch(daemon)
+            daemon.clock.advance(86400)
+            for path in (PAGE, "/second/simple/alpha/"):
+                assert (await ask(daemon, path)).status == 404
+
+
+async def test_offline__index_that_was_never_asked(tmp_path: Path, upstream: FakeUpstream) -> None:
+    """An index that is new, and in front, may own the name: offline nobody can tell."""
+    config = write_config(tmp_path, {"name": "second", "url": upstream.url})
+    async with running(tmp_path, config=config) as daemon:
+        await cache(daemon, "alpha", OLD)
+    config = write_config(
+        tmp_path,
+        {"name": "first", "url": "http://127.0.0.1:9/simple/"},
+        {"name": "second", "url": upstream.url},
+    )
+    async with running(tmp_path, config=config, cache__offline=True) as daemon:
+        assert (await ask(daemon)).status == 503
+
+
+async def test_offline__what_waits_for_its_turn_is_not_asked(
+    daemon: Running, upstream: FakeUpstream
+) -> None:
+    """Requests that are queued when it is turned on stay here."""
+    gate = upstream.hold("/simple/*")
+    asked = [asyncio.ensure_future(ask(daemon, f"/simple/q{n}/")) for n in range(60)]
+    await upstream.arrived("/simple/*", 32)
+    switch(daemon)
+    gate.open()
+    for one in asked:
+        await one
+    assert upstream.count("/simple/*") == 32
+
+
+async def test_offline__sidecar_of_an_sdist(daemon: Running, upstream: FakeUpstream) -> None:
+    """Upstream's sidecar of an sdist is advertised offline only if it is here."""
+    sdist = dataclasses.replace(make_sdist("delta", "1.0"), metadata=b"Name: delta\n")
+    upstream.add("delta", sdist)
+    url = await cache(daemon, "delta", sdist)
+
+    async def advertised() -> bool:
+        reply = await ask(daemon, "/simple/delta/")
+        return "core-metadata" in json.loads(reply.body)["files"][0]
+
+    assert await advertised()
+    switch(daemon)
+    assert not await advertised()
+    switch(daemon, on=False)
+    assert (await fetch(daemon, url + ".metadata")).status == 200
+    await settled(daemon)
+    switch(daemon)
+    assert await advertised()
+
+
+async def test_offline__is_said(daemon: Running) -> None:
+    """The status page, the index's state and a metric say so; nothing of it is a problem."""
+    switch(daemon)
+    assert "Offline" in (await daemon.ask("/")).text
+    assert "pypicached_offline 1.0" in (await daemon.ask("/metrics")).text
+    status = await daemon.parts.operations.status()
+    assert (status.indexes[0].state, status.problems) == ("offline", [])
