@@ -95,7 +95,7 @@ class Refresh:
         except UpstreamError as error:
             denied = isinstance(error, UpstreamDeniedError)
             wrong = isinstance(error, UpstreamAnswerError)
-            health.failed(error.reason, denied=denied, wrong=wrong)
+            health.failed(project, error.reason, denied=denied, wrong=wrong)
             name = self._connection.name
             self._observations.failed(f"page {project} of index {name}", error.reason)
             event(

@@ -21,6 +21,11 @@ SLOW_SECONDS = 2.0
 # A page that fails while others of its index are brought is that page's failure; an index that has
 # brought nothing for so long is failing.
 FAILING_SECONDS = 60.0
+# One whose clients have waited in vain, and that has brought nothing since, is slow for so long,
+# and then failing: its requests end by themselves much later.
+LATE_SECONDS = 10.0
+# So many different pages that are refused, or are none, are not those pages' trouble.
+SEVERAL = 2
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -44,6 +49,7 @@ class Health:
         self._succeeded_at = float("-inf")
         # Since the last success; the last error, and whether that was a refusal of credentials.
         self._failed_since: float | None = None
+        self._failed: set[str] = set()
         self._error = ""
         self.denied = False
         self._wrong = False
@@ -56,15 +62,20 @@ class Health:
             self._well_since = now
         self._succeeded_at = now
         self._failed_since = self._late_since = None
+        self._failed.clear()
         self.denied = self._wrong = False
 
-    def failed(self, reason: str, *, denied: bool = False, wrong: bool = False) -> None:
-        """A page could not be had; `reason` is one of our own phrases.
+    def failed(
+        self, project: str, reason: str, *, denied: bool = False, wrong: bool = False
+    ) -> None:
+        """The page of a project could not be had; `reason` is one of our own phrases.
 
         `denied`: credentials were refused; `wrong`: an answer came that no index gives.
         """
         if self._failed_since is None:
             self._failed_since = self._now()
+        if len(self._failed) < SEVERAL:
+            self._failed.add(project)
         self._error, self.denied, self._wrong = reason, denied, wrong
 
     def admitted(self) -> None:
@@ -90,7 +101,9 @@ class Health:
         if self._failed_since is not None and self._fails():
             return Condition("failing", self._failed_since, self._error)
         if self._late_since is not None:
-            return Condition("slow", self._late_since, "an answer is overdue")
+            lately = 0 <= self._now() - self._late_since < LATE_SECONDS
+            state: State = "slow" if lately else "failing"
+            return Condition(state, self._late_since, "no answer in time")
         if self._well_since is None and self._failed_since is None:
             return Condition("unused")
         if (self._hosts.own.latency.recent or 0.0) > SLOW_SECONDS:
@@ -102,7 +115,9 @@ class Health:
         # Where its host answers again, whatever it was asked, an outage is over; a host that sends
         # what no index sends, or refuses, does answer.
         own = self._hosts.own.succeeded_at
-        last = self._succeeded_at if self._wrong or self.denied else max(self._succeeded_at, own)
+        answering = self._wrong or self.denied
+        if answering and len(self._failed) >= SEVERAL:
+            return True
+        last = self._succeeded_at if answering else max(self._succeeded_at, own)
         alone = not 0 <= self._now() - last < FAILING_SECONDS
-        answered = own > (self._failed_since or 0.0) and not (self._wrong or self.denied)
-        return alone and not answered
+        return alone and (answering or own <= (self._failed_since or 0.0))

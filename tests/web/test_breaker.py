@@ -210,6 +210,17 @@ async def test_breaker__probed_after_a_lone_failure(
     assert (await state(daemon)).state == "ok"
 
 
+async def test_breaker__refused_credentials(daemon: Running, upstream: FakeUpstream) -> None:
+    """One page that is refused is that page's; two are the index's, at once."""
+    await ask(daemon, "p2")
+    upstream.fault("*", "status", code=401)
+    states = []
+    for name in ("p0", "p0", "p1"):
+        await ask(daemon, name)
+        states.append((await state(daemon)).state)
+    assert states == ["ok", "ok", "failing"]
+
+
 @pytest.mark.parametrize("code", [401, 403])
 async def test_breaker__probed_after_a_refusal(
     daemon: Running, upstream: FakeUpstream, code: int
@@ -315,7 +326,12 @@ async def test_late__rule_39_only_the_first_ones_wait(
         waits.append(time.monotonic() - began)
         assert (reply.status, "detail=" in reply.headers["Cache-Status"]) == (200, True)
     assert [wait >= 0.3 for wait in waits] == [True, True] + [False] * (len(NAMES) - 2)
-    assert (await state(hasty)).state == "slow"
+    assert ((await state(hasty)).state, (await state(hasty)).last_error) == (
+        "slow",
+        "no answer in time",
+    )
+    hasty.clock.advance(10)
+    assert (await state(hasty)).state == "failing"
 
 
 async def test_late__rule_41_retries_do_not_wait_as_long(
