@@ -93,6 +93,12 @@ class DaemonProcess:
                     break
         raise AssertionError(f"no {word} from the daemon:\n{self.log}")
 
+    @property
+    def pid(self) -> int:
+        """The process id of a running daemon."""
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         assert self._process is not None
@@ -120,8 +126,7 @@ class DaemonProcess:
 
     @contextlib.contextmanager
     def _pidfd(self) -> Iterator[int]:
-        assert self._process is not None
-        descriptor = os.pidfd_open(self._process.pid)
+        descriptor = os.pidfd_open(self.pid)
         try:
             yield descriptor
         finally:

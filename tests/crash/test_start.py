@@ -1,0 +1,80 @@
+"""Killed at its start: a ledger that is made, migrated or set aside is never lost on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import sqlite3
+from pathlib import Path
+
+from pypicached.ledger.schema import VERSION
+from tests.crash.stage import Stage, staged, walk_start
+from tests.crash.whole import files_in
+from tests.fake import make_wheel
+from tests.fake.threaded import ThreadedFakeUpstream
+
+NEXT = "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT; INSERT INTO later VALUES (1)"
+
+
+def keep_something(stage: Stage, *migrations: str) -> None:
+    """Have a page and a file in a cache of this version, or of a newer one, and die."""
+    stage.daemon.migrations = [*migrations]
+    stage.publish("kept", make_wheel("kept", size_bytes=100_000))
+    stage.daemon.start()
+    stage.fetch_all("kept")
+    stage.settle()
+    stage.daemon.stop(signal.SIGKILL)
+
+
+def assert_kept(stage: Stage) -> None:
+    """What was kept is served, and the index is not asked."""
+    stage.upstream.clear()
+    stage.daemon.start()
+    stage.fetch_all("kept")
+    stage.daemon.stop(signal.SIGKILL)
+    assert stage.upstream.requests == []
+
+
+def test_start__unfinished_downloads(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
+    """Start-up that dies while it tidies up tidies up the next time; what is kept stays."""
+    with staged(tmp_path, upstream) as stage:
+        keep_something(stage)
+
+        def litter(stage: Stage) -> None:
+            for name in ("tmp/1-1", "tmp/1-2/deep", "lists/old"):
+                (stage.daemon.cache / name).parent.mkdir(exist_ok=True)
+                (stage.daemon.cache / name).write_bytes(b"half")
+
+        def check(stage: Stage) -> None:
+            assert files_in(stage.daemon.cache / "tmp") == {}
+            assert files_in(stage.daemon.cache / "lists") == {}
+            assert_kept(stage)
+
+        walk_start(stage, litter, check, least=8)
+
+
+def test_start__newer_ledger(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
+    """A ledger of a newer version is set aside with what its write-ahead log holds."""
+    with staged(tmp_path, upstream) as stage:
+        # It is killed, so that what is newest stands in the log alone.
+        keep_something(stage, NEXT)
+        stage.daemon.migrations = []
+        newer = tmp_path / "newer"
+        shutil.copytree(stage.daemon.cache, newer)
+
+        def overtake(stage: Stage) -> None:
+            shutil.rmtree(stage.daemon.cache)
+            shutil.copytree(newer, stage.daemon.cache)
+
+        def check(stage: Stage) -> None:
+            (aside,) = (
+                path
+                for path in stage.daemon.cache.glob(f"ledger.sqlite.version-{VERSION + 1}*")
+                if not path.name.endswith(("-wal", "-shm"))
+            )
+            with contextlib.closing(sqlite3.connect(aside)) as db:
+                assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                assert db.execute("SELECT COUNT(*) FROM file").fetchone() == (2,)
+
+        walk_start(stage, overtake, check, least=20, problems=("is of a newer version",))
