@@ -9,6 +9,7 @@ what may go.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import re
@@ -20,7 +21,7 @@ from pypicached.errors import PinsError
 from pypicached.ledger import CachedFile, FileName
 from pypicached.requirement import Requirement, parse_requirement
 from pypicached.simple.names import version_of
-from pypicached.store.disk import DiskPool, replace_file
+from pypicached.store.disk import DiskPool, drop_replacement, replace_file
 
 HEAD = "# What is never evicted or pruned, a requirement a line (`pypicached pin`, `unpin`)."
 # Tens of thousands of rules; a file that is larger was never written by us.
@@ -78,6 +79,8 @@ class Pins:
     async def read(self) -> None:
         """Take over what the file says now; where there is none, what was in force stays."""
         async with self._turn:
+            with contextlib.suppress(OSError):  # the next change overwrites it
+                await self._disk.run(drop_replacement, self.path)
             await self._read()
 
     async def read_or_raise(self) -> None:

@@ -71,7 +71,7 @@ def empty_directory(path: Path) -> int:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Give a small file new content, durably, whole or not at all. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.new")
+    temporary = _replacement_of(path)
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -82,6 +82,15 @@ def replace_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+
+
+def drop_replacement(path: Path) -> None:
+    """Remove what a crash left of `replace_file`. Raises OSError."""
+    _replacement_of(path).unlink(missing_ok=True)
+
+
+def _replacement_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
 
 
 def fsync_directory(path: Path) -> None:

@@ -45,6 +45,7 @@ def test_start__unfinished_downloads(tmp_path: Path, upstream: ThreadedFakeUpstr
             for name in ("tmp/1-1", "tmp/1-2/deep", "lists/old"):
                 (stage.daemon.cache / name).parent.mkdir(exist_ok=True)
                 (stage.daemon.cache / name).write_bytes(b"half")
+            (stage.daemon.cache / "pins.txt.new").write_bytes(b"hal")
 
         def check(stage: Stage) -> None:
             assert files_in(stage.daemon.cache / "tmp") == {}

@@ -106,7 +106,41 @@ def test_steps__evict(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
         assert "evicted" in stage.daemon.log
 
 
+
+
 # ── beside the blobs ─────────────────────────────────────────────────────────────────────────
+
+
+def test_steps__pins(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
+    """The pins are those from before or those from after, and nothing else lies beside them."""
+    told: list[str] = []
+
+    def change(stage: Stage) -> None:
+        stage.control.pin([stage.project])
+        told.append(stage.project)
+        stage.control.unpin(["kept"])
+        told.remove("kept")
+        stage.control.pin(["kept"])
+        told.append("kept")
+
+    def check(stage: Stage) -> None:
+        now = [row.requirement for row in stage.control.pins()]
+        assert len(now) == len(set(now))
+        # At most the one change that nobody was told of differs.
+        assert len(set(now) ^ set(told)) <= 1
+        told[:] = now
+        if "kept" not in now:
+            stage.control.pin(["kept"])
+            told.append("kept")
+        assert sorted(path.name for path in stage.daemon.cache.glob("pins*")) == ["pins.txt"]
+
+    def prepare(stage: Stage) -> None:
+        if "kept" not in told:
+            stage.control.pin(["kept"])
+            told.append("kept")
+
+    with staged(tmp_path, upstream) as stage:
+        walk(stage, prepare, change, check, least=9)
 
 
 def test_steps__backup(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
