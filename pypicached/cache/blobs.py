@@ -2,7 +2,8 @@
 
 Commit: seal → rename → fsync directory → row. Removal: row, then blob. A crash between any two
 steps leaves an orphan blob (adopted at start) or, after a power cut, a row without a blob, which
-is a miss. One lock makes commits and removals of the same digest take turns.
+is a miss. Damaged blobs alone go before their rows. One lock makes commits and removals of the same
+digest take turns.
 """
 
 from __future__ import annotations
@@ -135,8 +136,13 @@ class Blobs:
         async with self._turn:
             if self.store.identify(sha256) != seen:
                 return None
-            _, failed = await self._remove([sha256])
-            return failed.get(sha256)
+            try:
+                # The blob first: as an orphan it would be taken back, for nobody knows of it then.
+                await self.store.delete(sha256)
+            except OSError as error:
+                return error.strerror or "the disk failed"
+            await self._remove([sha256])
+            return None
 
     async def _remove(self, going: list[str]) -> tuple[set[str], dict[str, str]]:
         """Return (gone, failed → why). Callers hold the turn."""

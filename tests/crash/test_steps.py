@@ -106,6 +106,20 @@ def test_steps__evict(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
         assert "evicted" in stage.daemon.log
 
 
+def test_steps__repair(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
+    """A damaged blob that was being dropped is dropped, or found again."""
+
+    def damage(stage: Stage) -> None:
+        keep_new(stage)
+        for path in stage.daemon.blobs_of(SIZE):
+            with path.open("r+b") as file:
+                file.write(b"damaged")
+
+    def repair(stage: Stage) -> None:
+        stage.control.verify([], repair=True, on_progress=lambda _step: None)
+
+    with staged(tmp_path, upstream) as stage:
+        walk(stage, damage, repair, fetch_new, least=3, mend=repair)
 
 
 # ── beside the blobs ─────────────────────────────────────────────────────────────────────────
