@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import sqlite3
@@ -36,6 +37,16 @@ def assert_kept(stage: Stage) -> None:
     assert stage.upstream.requests == []
 
 
+def test_start__new(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
+    """A first start that dies anywhere is a first start again."""
+
+    def clear(stage: Stage) -> None:
+        shutil.rmtree(stage.daemon.cache, ignore_errors=True)
+
+    with staged(tmp_path, upstream) as stage:
+        walk_start(stage, clear, keep_something, least=20)
+
+
 def test_start__unfinished_downloads(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
     """Start-up that dies while it tidies up tidies up the next time; what is kept stays."""
     with staged(tmp_path, upstream) as stage:
@@ -53,6 +64,25 @@ def test_start__unfinished_downloads(tmp_path: Path, upstream: ThreadedFakeUpstr
             assert_kept(stage)
 
         walk_start(stage, litter, check, least=8)
+
+
+def test_start__garbage(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
+    """A file that is no ledger is set aside whole, and the blobs are taken back."""
+    garbage = os.urandom(20_000)
+    with staged(tmp_path, upstream) as stage:
+        keep_something(stage)
+
+        def spoil(stage: Stage) -> None:
+            for path in stage.daemon.cache.glob("ledger.sqlite*"):
+                path.unlink()
+            (stage.daemon.cache / "ledger.sqlite").write_bytes(garbage)
+
+        def check(stage: Stage) -> None:
+            aside = list(stage.daemon.cache.glob("ledger.sqlite.garbage*"))
+            assert [path.read_bytes() for path in aside] == [garbage]
+            assert len(files_in(stage.daemon.cache / "blobs")) == 2
+
+        walk_start(stage, spoil, check, least=20, problems=("was no ledger",))
 
 
 def test_start__newer_ledger(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
