@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pypicached.ledger.schema import VERSION
 from tests.crash.stage import Stage, staged, walk_start
-from tests.crash.whole import files_in
+from tests.crash.whole import files_in, ledger_of
 from tests.fake import make_wheel
 from tests.fake.threaded import ThreadedFakeUpstream
 
@@ -64,6 +64,34 @@ def test_start__unfinished_downloads(tmp_path: Path, upstream: ThreadedFakeUpstr
             assert_kept(stage)
 
         walk_start(stage, litter, check, least=8)
+
+
+def test_start__migration(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
+    """A migration happens wholly or not at all, and the copy of what was before it is whole."""
+    with staged(tmp_path, upstream) as stage:
+        keep_something(stage)
+        stage.daemon.migrations = [NEXT]
+        old = tmp_path / "old"
+        shutil.copytree(stage.daemon.cache, old)
+
+        def grow_old(stage: Stage) -> None:
+            shutil.rmtree(stage.daemon.cache)
+            shutil.copytree(old, stage.daemon.cache)
+
+        def check(stage: Stage) -> None:
+            with ledger_of(stage.daemon.cache) as db:
+                assert db.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
+                assert db.execute("SELECT id FROM later").fetchall() == [(1,)]
+            assert_kept(stage)
+            copies = sorted(stage.daemon.cache.glob("ledger.sqlite.*"))
+            assert copies
+            for copy in copies:
+                with contextlib.closing(sqlite3.connect(copy)) as db:
+                    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                    assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+                    assert db.execute("SELECT COUNT(*) FROM page").fetchone() == (1,)
+
+        walk_start(stage, grow_old, check, least=20, problems=("was brought to version",))
 
 
 def test_start__garbage(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
