@@ -1,7 +1,13 @@
-"""What a worker process does: one job, from files to files. No other module imports this."""
+"""What a worker process does: one job, from files to files. No other module imports this.
+
+It dies with its daemon: the next one has the same directories, and must not find us writing there.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,16 +26,25 @@ from pypicached.simple.render import list_html_chunks, list_json_chunks
 # Our own exit code for a body that is no page; the reason is on stdout.
 NO_PAGE = 3
 CHUNK_BYTES = 1024 * 1024
+# prctl(2): the signal that we get when the thread that started us ends.
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Run the job that the arguments name."""
+    """Run the job that the arguments name, behind the process id of whoever wants it."""
+    _die_with(int(sys.argv.pop(1)))
     jobs: dict[str, Callable[..., None]] = {"page": page, "names": names, "lists": lists}
     try:
         jobs[sys.argv[1]](*sys.argv[2:])
     except ParseError as error:
         sys.stdout.write(str(error))
         raise SystemExit(NO_PAGE) from None
+
+
+def _die_with(parent: int) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has died already
+        raise SystemExit(1)
 
 
 def page(source: str, target: str, content_type: str, url: str, project: str) -> None:

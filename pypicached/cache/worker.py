@@ -93,6 +93,7 @@ async def _start(*arguments: str) -> asyncio.subprocess.Process:
         # Not "-m": -I leaves out the current directory, so a checkout names itself.
         f"import sys; sys.path.insert(0, {_home()!r});"
         "from pypicached.cache.jobs import main; main()",
+        str(os.getpid()),
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
