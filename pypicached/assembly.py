@@ -94,6 +94,7 @@ class Assembly:
             cache.max_size_bytes(total),
             min_free_bytes=cache.min_free_bytes(total),
             free_bytes=self.store.free_bytes,
+            beside_bytes=lambda: self.store.directory_bytes,
         )
         pins = Pins(cache.ledger.with_name("pins.txt"), disk)
         await pins.read()

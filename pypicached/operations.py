@@ -115,7 +115,7 @@ class Operations:
         except OSError:
             free_bytes = 0  # `_problems` says so
         return messages.DiskStatus(
-            used_bytes=budget.used_bytes + budget.reserved_bytes,
+            used_bytes=budget.held_bytes,
             limit_bytes=budget.limit_bytes,
             free_bytes=free_bytes,
             directory=str(self._blobs.store.root),

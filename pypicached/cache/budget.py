@@ -12,10 +12,10 @@ from pypicached.errors import NeverFitsError, NoRoomError
 
 
 class Budget:
-    """Single-threaded. Invariant: used + reserved ≤ limit after every `reserve`.
+    """Single-threaded. Invariant: used + reserved + beside ≤ limit after every `reserve`.
 
     `limit_bytes` None is unlimited. `free_bytes` is asked of the disk; `min_free_bytes` of it are
-    always left to others.
+    always left to others. `beside_bytes` is what the directories take.
     """
 
     def __init__(
@@ -24,12 +24,19 @@ class Budget:
         *,
         min_free_bytes: int,
         free_bytes: Callable[[], int],
+        beside_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self.limit_bytes = limit_bytes
         self.min_free_bytes = min_free_bytes
         self.used_bytes = 0
         self.reserved_bytes = 0
         self._free_bytes = free_bytes
+        self._beside_bytes = beside_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """What is on the disk by us, or may be at any moment."""
+        return self.used_bytes + self.reserved_bytes + self._beside_bytes()
 
     def missing(self, wanted: int) -> int:
         """Return how many bytes must go before `wanted` more may come; 0 if there is room.
@@ -38,7 +45,7 @@ class Budget:
         """
         over = 0
         if self.limit_bytes is not None:
-            over = self.used_bytes + self.reserved_bytes + wanted - self.limit_bytes
+            over = self.held_bytes + wanted - self.limit_bytes
         # What is reserved is allocated on disk when its spool is made, so it is gone from `free`.
         try:
             short = self.min_free_bytes + wanted - self._free_bytes()

@@ -153,7 +153,7 @@ class Eviction:
         if budget.limit_bytes is None:
             return budget.missing(0)
         mark = int(budget.limit_bytes * share)
-        return max(budget.missing(0), budget.used_bytes + budget.reserved_bytes - mark)
+        return max(budget.missing(0), budget.held_bytes - mark)
 
     async def run(self) -> None:
         """Keep the cache below its marks until cancelled."""

@@ -53,7 +53,7 @@ class Filling:
 
         A page's claim alone evicts nothing: upstream's own word does.
         """
-        wanted = blocks_for(length, self._blobs.store.block_bytes)
+        wanted = self._blocks_for_spool(length)
         budget = self._blobs.budget
         budget.check_fits(wanted)
         missing = budget.missing(wanted)
@@ -63,7 +63,7 @@ class Filling:
 
     async def make_room(self, length: int | None) -> None:
         """Make the spool, with room for `length` (None: a first step). Raises NoRoomError."""
-        await self._reserve(STEP_BYTES if length is None else length)
+        await self._reserve(self._blocks_for_spool(STEP_BYTES if length is None else length))
         self._spool = await _disk(self._blobs.store.create_spool(length))
 
     async def write(self, data: bytes) -> None:
@@ -73,7 +73,7 @@ class Filling:
         while end > self.spool.allocated_bytes:
             # What does not say how long it is may push out half of the cache, and no more.
             self._blobs.budget.check_fits(2 * (self.reserved + STEP_BYTES))
-            await self._reserve(STEP_BYTES)
+            await self._reserve(blocks_for(STEP_BYTES, self._blobs.store.block_bytes))
             room = self.spool.allocated_bytes + STEP_BYTES
             await _disk(self._disk.run(self.spool.allocate, room))
         if len(data) <= INLINE_BYTES:
@@ -106,8 +106,12 @@ class Filling:
         if self._spool is not None:
             self._spool.discard()
 
-    async def _reserve(self, more: int) -> None:
-        wanted = blocks_for(more, self._blobs.store.block_bytes)
+    def _blocks_for_spool(self, length: int) -> int:
+        """Return what a spool takes, and the directory that its blob may be the first one in."""
+        store = self._blobs.store
+        return blocks_for(length, store.block_bytes) + store.new_directory_bytes
+
+    async def _reserve(self, wanted: int) -> None:
         await self._eviction.reserve(wanted)
         self.reserved += wanted
 

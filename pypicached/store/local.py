@@ -33,7 +33,11 @@ class LocalStore:
         self._blobs = root / "blobs" / "sha256"
         self._tmp = root / "tmp"
         self._numbers = itertools.count(1)
-        self._known_directories: set[Path] = set()
+        # What each directory takes on disk, as of the last time that something came into it; their
+        # sum; and what a new one takes (a block on most file systems).
+        self._directories: dict[Path, int] = {}
+        self.directory_bytes = 0
+        self.new_directory_bytes = 0
         # The file system's block size, as of `prepare`: a disk that is gone for a while has none.
         self.block_bytes = 4096
 
@@ -45,7 +49,21 @@ class LocalStore:
         self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.block_bytes = os.statvfs(self.root).f_frsize
-        return empty_directory(self._tmp)
+        left = empty_directory(self._tmp)
+        for directory in (
+            self._tmp,
+            self._blobs.parent,
+            self._blobs,
+            *_directories_in(self._blobs),
+        ):
+            self._measure(directory)
+        self.new_directory_bytes = self._directories[self._tmp]
+        return left
+
+    def _measure(self, directory: Path) -> None:
+        before = self._directories.get(directory, 0)
+        self._directories[directory] = disk_bytes(directory.stat())
+        self.directory_bytes += self._directories[directory] - before
 
     def free_bytes(self) -> int:
         """Bytes that this user may still write on the disk; OSError while the disk is gone.
@@ -89,7 +107,7 @@ class LocalStore:
             # Somebody has removed its directory. Unless it is the whole disk that has gone, once
             # more.
             spool.path.stat()
-            self._known_directories.discard(path.parent)
+            self.directory_bytes -= self._directories.pop(path.parent, 0)
             self._place(spool, path)
         return disk_bytes(path.stat())
 
@@ -102,15 +120,16 @@ class LocalStore:
             spool.path.rename(path)
         spool.path = path
         fsync_directory(path.parent)
+        self._measure(path.parent)
 
     def _move_away(self, directory: Path) -> None:
         directory.rename(self.temporary_path())
 
     def _make_directory(self, directory: Path) -> None:
-        if directory not in self._known_directories:
+        if directory not in self._directories:
             directory.mkdir(mode=0o700, exist_ok=True)
             fsync_directory(self._blobs)
-            self._known_directories.add(directory)
+            self._measure(directory)
 
     def open(self, sha256: str, length: int) -> int | None:
         """Return a read-only descriptor of a blob, or None if it is gone or of another length.
@@ -178,20 +197,27 @@ class LocalStore:
             path.unlink(missing_ok=True)
         except IsADirectoryError:
             self._move_away(path)
+        # Directories count too: where little room is given, empty ones would take all of it.
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+            self.directory_bytes -= self._directories.pop(path.parent, 0)
 
     def walk(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield (digest, status) of every blob file; blocking, for recovery and `verify`."""
-        with os.scandir(self._blobs) as directories:
-            names = sorted(entry.path for entry in directories if entry.is_dir())
-        for name in names:
-            with os.scandir(name) as entries:
-                for entry in entries:
-                    if _is_blob(entry):
-                        with contextlib.suppress(FileNotFoundError):
-                            yield entry.name, entry.stat(follow_symlinks=False)
+        for directory in _directories_in(self._blobs):
+            # What has been removed since was the last blob of its directory, too.
+            with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+                for entry in filter(_is_blob, entries):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield entry.name, entry.stat(follow_symlinks=False)
 
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256
+
+
+def _directories_in(path: Path) -> list[Path]:
+    with os.scandir(path) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
 
 
 def _is_blob(entry: os.DirEntry[str]) -> bool:

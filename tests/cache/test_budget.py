@@ -91,3 +91,14 @@ def test_budget__unlimited() -> None:
     assert budget.missing(91) == 1
     with pytest.raises(NoRoomError):
         budget.reserve(91)
+
+
+def test_budget__directories_count() -> None:
+    """What lies beside the blobs and cannot be evicted is a part of the limit, too."""
+    beside = [0]
+    budget = Budget(100, min_free_bytes=0, free_bytes=lambda: 1000, beside_bytes=lambda: beside[0])
+    budget.reserve(60)
+    beside[0] = 30
+    assert (budget.held_bytes, budget.missing(10), budget.missing(11)) == (90, 0, 1)
+    with pytest.raises(NoRoomError):
+        budget.reserve(11)

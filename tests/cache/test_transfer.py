@@ -160,14 +160,15 @@ async def test_transfer__wrong(
 
 
 async def test_transfer__arrived(tmp_path: Path, upstream: FakeUpstream, wheel: DistFile) -> None:
-    """What arrived is whole, hashed, and holds exactly its room."""
+    """What arrived is whole, hashed, and holds exactly its room, and its directory's."""
     async with building(tmp_path) as cache, connecting(upstream) as connection:
         work = build(cache, connection, upstream.url_of(wheel), whole(wheel))
         arrived = await work.run()
         assert arrived.spool.read_at(SIZE * 2, 0) == wheel.body
         assert (arrived.sha256, arrived.length) == (wheel.sha256, len(wheel.body))
         assert arrived.verified
-        assert cache.budget.reserved_bytes == arrived.reserved == -(-SIZE // BLOCK) * BLOCK
+        room = -(-SIZE // BLOCK) * BLOCK + cache.store.new_directory_bytes
+        assert cache.budget.reserved_bytes == arrived.reserved == room
         give_up(cache, arrived)
         assert_nothing_left(cache)
 
@@ -180,12 +181,14 @@ async def test_transfer__unknown_length_takes_room_in_steps(
         monkeypatch.setattr(module, "STEP_BYTES", 64 * 1024)
     upstream.fault("*.whl", "no_length")
     expected = Expected(hashes={"sha256": wheel.sha256})
-    async with building(tmp_path, 512 * 1024) as cache, connecting(upstream) as connection:
+    limit = 512 * 1024 + 2 * BLOCK
+    async with building(tmp_path, limit) as cache, connecting(upstream) as connection:
         arrived = await build(cache, connection, upstream.url_of(wheel), expected).run()
-        assert arrived.reserved == 256 * 1024
+        directory_bytes = cache.store.new_directory_bytes
+        assert arrived.reserved == 256 * 1024 + directory_bytes
         assert arrived.spool.read_at(arrived.length, 0) == wheel.body
         give_up(cache, arrived)
-        cache.budget.limit_bytes = 448 * 1024
+        cache.budget.limit_bytes = 448 * 1024 + 2 * directory_bytes
         with pytest.raises(NeverFitsError):
             await build(cache, connection, upstream.url_of(wheel), expected).run()
         assert_nothing_left(cache)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -35,17 +36,19 @@ def ledger_of(cache: Path) -> Iterator[sqlite3.Connection]:
 
 
 def files_in(directory: Path) -> dict[str, Path]:
-    """Return every file below a directory by name, but for those that vanish meanwhile."""
-    return {path.name: path for path in directory.rglob("*") if path.is_file()}
+    """Return every file below a directory by name; what vanishes meanwhile is left out."""
+    return {name: Path(where, name) for where, _, names in os.walk(directory) for name in names}
 
 
-def disk_bytes_of(directory: Path) -> int:
-    """Return what everything below a directory takes on disk, as `du` counts."""
-    total = 0
-    for path in directory.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.lstat().st_blocks * 512
-    return total
+def blocks_in(directory: Path) -> dict[int, int]:
+    """Return the bytes on disk by inode, of a directory and everything below it, as `du` counts."""
+    found: dict[int, int] = {}
+    for where, _, names in os.walk(directory):
+        for name in ("", *names):
+            with contextlib.suppress(FileNotFoundError):
+                about = Path(where, name).lstat()
+                found[about.st_ino] = about.st_blocks * 512
+    return found
 
 
 def wrong_in(daemon: DaemonProcess) -> list[str]:
@@ -94,7 +97,8 @@ def _out_of_step(cache: Path, control: ControlClient) -> list[str]:
         wrong.append(f"blobs and rows differ: {dict(there.items() ^ rows.items())}")
     if homeless:
         wrong.append(f"{homeless} entries have no blob")
-    used = sum(disk for _, disk in there.values()) + disk_bytes_of(cache / "lists")
+    used = sum(sum(blocks_in(cache / name).values()) for name in ("blobs", "tmp"))
+    used += sum(path.stat().st_blocks * 512 for path in files_in(cache / "lists").values())
     if status.disk.used_bytes != used:
         wrong.append(f"{status.disk.used_bytes} bytes are counted, {used} are there")
     if spools := sorted(files_in(cache / "tmp")):

@@ -229,3 +229,41 @@ async def test_store__prepare_keeps_blobs(store: LocalStore) -> None:
 def test_disk__blocks(length: int, blocks: int) -> None:
     """Content takes whole blocks."""
     assert blocks_for(length, 4096) == blocks * 4096
+
+
+async def test_store__directories_are_measured(store: LocalStore) -> None:
+    """What the directories take is known at any time, also of a store that was there before."""
+
+    def taken() -> int:
+        root = store.root
+        directories = [
+            root / "tmp",
+            root / "blobs",
+            *(root / "blobs").rglob("??"),
+            root / "blobs/sha256",
+        ]
+        return sum(disk_bytes(path.stat()) for path in directories)
+
+    assert store.directory_bytes == taken()
+    for number in range(20):
+        await publish(store, b"%d" % number)
+        assert store.directory_bytes == taken()
+    again = LocalStore(store.root, store.disk)
+    again.prepare()
+    assert again.directory_bytes == taken()
+
+
+async def test_store__empty_directory_goes(store: LocalStore) -> None:
+    """The last blob of a directory takes it along, and a walk that comes by goes on."""
+    empty = store.directory_bytes
+    digests = sorted([(await publish(store, b"%d" % number)).name for number in range(20)])
+    walk = store.walk()
+    assert next(walk)[0] == digests[0]
+    for digest in digests[1:-1]:
+        await store.delete(digest)
+    assert [digest for digest, _ in walk] == [digests[-1]]
+    await store.delete(digests[0])
+    await store.delete(digests[-1])
+    assert list((store.root / "blobs" / "sha256").iterdir()) == []
+    assert store.directory_bytes == empty
+    assert (await publish(store)).read_bytes() == BODY
