@@ -62,6 +62,12 @@ rehearse: $(BIN)/.dev ## Play outages and show what pip and uv got (QUICK=1: a f
 test-live: $(BIN)/.dev ## Install from the real PyPI through the daemon
 	PYPICACHED_LIVE=1 $(BIN)/python -m pytest -q tests/live $(ARGS)
 
+ROUNDS ?= 500
+
+.PHONY: soak
+soak: $(BIN)/.dev ## Kill a busy daemon again and again and look for damage (ROUNDS=500 SEED=…)
+	@$(BIN)/python -m tests.crash.soak --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
 # What Debian 12 ships, and one of 2023; the newest is the environment's own.
 OLD_PIPS := 23.0.1 23.3.2
 CLIENT_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,pip fast_deps resume poetry pdm pipenv))

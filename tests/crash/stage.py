@@ -86,7 +86,7 @@ def walk(
         assert stage.control.status().problems == []
         check(stage)
         stage.settle()
-    assert step > least
+    assert step > least, f"only {step} steps"
 
 
 def walk_start(
@@ -107,7 +107,7 @@ def walk_start(
         assert [text for text in told if not any(word in text for word in problems)] == []
         stage.daemon.stop(signal.SIGKILL)
         check(stage)
-    assert step > least
+    assert step > least, f"only {step} steps"
 
 
 def _start(stage: Stage) -> None:
