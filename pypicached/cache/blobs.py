@@ -136,10 +136,10 @@ class Blobs:
         async with self._turn:
             if self.store.identify(sha256) != seen:
                 return None
-            try:
-                # The blob first: as an orphan it would be taken back, for nobody knows of it then.
-                await self.store.delete(sha256)
-            except OSError as error:
+            refused: dict[str, OSError] = {}
+            # The blob first: as an orphan it would be taken back, for nobody knows of it then.
+            await self.store.delete([sha256], refused)
+            for error in refused.values():
                 return error.strerror or "the disk failed"
             await self._remove([sha256])
             return None

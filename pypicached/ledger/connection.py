@@ -136,9 +136,9 @@ async def _version_or_garbage(path: Path) -> int | None:
 async def _migrate(path: Path, found: int) -> None:
     db = await open_connection(path)
     try:
-        for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
-            # One transaction per migration: a crash in between leaves a whole version.
-            await db.executescript(f"BEGIN;{script};PRAGMA user_version = {number};COMMIT;")
+        # One transaction for all of them: a crash leaves the version that was, or this one.
+        scripts = ";".join(MIGRATIONS[found:])
+        await db.executescript(f"BEGIN;{scripts};PRAGMA user_version = {VERSION};COMMIT;")
     finally:
         await db.close()
 

@@ -104,7 +104,8 @@ def walk_start(
         stage.daemon.start()
         assert wrong_in(stage.daemon) == [], f"killed before {stage.died_before}"
         told = stage.control.status().problems
-        assert [text for text in told if not any(word in text for word in problems)] == []
+        unexpected = [text for text in told if not any(word in text for word in problems)]
+        assert unexpected == [], f"killed before {stage.died_before}"
         stage.daemon.stop(signal.SIGKILL)
         check(stage)
     assert step > least, f"only {step} steps"

@@ -260,10 +260,10 @@ async def test_store__empty_directory_goes(store: LocalStore) -> None:
     walk = store.walk()
     assert next(walk)[0] == digests[0]
     for digest in digests[1:-1]:
-        await store.delete(digest)
+        await store.delete([digest], {})
     assert [digest for digest, _ in walk] == [digests[-1]]
-    await store.delete(digests[0])
-    await store.delete(digests[-1])
+    await store.delete([digests[0]], {})
+    await store.delete([digests[-1]], {})
     assert list((store.root / "blobs" / "sha256").iterdir()) == []
     assert store.directory_bytes == empty
     assert (await publish(store)).read_bytes() == BODY
