@@ -32,6 +32,7 @@ from pypicached.cache.recovery import count_stored
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderer import Renderer
 from pypicached.cache.replaced import Replaced
+from pypicached.cache.rereading import Rereading
 from pypicached.cache.serials import Serials
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.stored_files import StoredFiles
@@ -116,7 +117,9 @@ class Assembly:
         self.connections = {index.name: self._connection(index) for index in settings.indexes}
         memory: Memory[tuple[str, str], StoredPage] = Memory(settings.cache.memory // 2)
         small: Memory[str, bytes] = Memory(settings.cache.memory // 2)
-        self.stored = StoredFiles(self.ledger, self.blobs, small, self.quarantine)
+        self.rereading = Rereading(self.ledger, self.blobs, self.observations, now=self._now)
+        self._stack.push_async_callback(self.rereading.close)
+        self.stored = StoredFiles(self.ledger, self.blobs, small, self.quarantine, self.rereading)
         self.decoded = DecodedPages()
         worker = Worker(self.store)
         pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
@@ -144,6 +147,7 @@ class Assembly:
             self.quarantine,
             blobs=self.blobs,
             eviction=self.eviction,
+            rereading=self.rereading,
             observations=self.observations,
             on_bytes=self.ledger.usage.count_received,
             now=self._now,

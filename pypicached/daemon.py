@@ -108,6 +108,7 @@ class Daemon:
         parts.build_cache()
         self._background(parts.eviction.run(), "eviction")
         self._background(reconcile(parts.ledger, parts.blobs), "comparison of ledger and disk")
+        self._background(parts.rereading.run(), "reading of what was sent")
         self._background(self._flush(), "flush of counters")
         self._background(Probing(parts.connections.values()).run(), "probes of failing upstreams")
         app = parts.build_faces(clients)

@@ -142,6 +142,12 @@ class Operations:
                 f"{seen.verification_failures} files from upstream did not match their digest "
                 "or length since the start; they were not kept"
             )
+        if seen.damaged_files:
+            problems.append(
+                f"{seen.damaged_files} stored files were damaged on the disk, or unreadable, when "
+                "they were asked for since the start: look at the disk; `pypicached verify` reads "
+                "all of them"
+            )
         return problems
 
     def _disk_problems(self) -> list[str]:

@@ -38,7 +38,11 @@ class Removal(msgspec.Struct, frozen=True):
 
 
 class Blobs:
-    """Stored bytes of one daemon. `on_removed` is told of digests whose rows went."""
+    """Stored bytes of one daemon.
+
+    `on_removed` is told of digests whose rows went, `on_kept` of each that was verified and
+    written.
+    """
 
     def __init__(self, store: LocalStore, ledger: Ledger, budget: Budget, pins: Pins) -> None:
         self.store = store
@@ -46,6 +50,7 @@ class Blobs:
         self.pins = pins
         self.uses = Uses()
         self.on_removed: list[Callable[[set[str]], None]] = []
+        self.on_kept: list[Callable[[str], None]] = []
         self._files = ledger.files
         self._turn = asyncio.Lock()
 
@@ -64,6 +69,8 @@ class Blobs:
                 await self._files.record(file, disk)
                 kept = True
                 self.budget.commit(reserved, disk - (known.disk_bytes if known else 0))
+                for told in self.on_kept:
+                    told(file.sha256)
         finally:
             if not kept:
                 self.budget.release(reserved)

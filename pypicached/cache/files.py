@@ -24,6 +24,7 @@ from pypicached.cache.memory import Memory
 from pypicached.cache.observe import Observations
 from pypicached.cache.passthrough import STREAMS, PassThrough
 from pypicached.cache.quarantine import Quarantine
+from pypicached.cache.rereading import Rereading
 from pypicached.cache.sidecars import SIDECAR, has_sidecar, url_of
 from pypicached.cache.source import Source
 from pypicached.cache.stored_files import FileKey, Hit, StoredFiles
@@ -62,6 +63,7 @@ class Files:
         *,
         blobs: Blobs,
         eviction: Eviction,
+        rereading: Rereading,
         observations: Observations,
         on_bytes: Callable[[Kind, str, int], None],
         now: Callable[[], float] = time.time,
@@ -72,6 +74,7 @@ class Files:
         self._quarantine = quarantine
         self._blobs = blobs
         self._eviction = eviction
+        self._rereading = rereading
         self._observations = observations
         self._on_bytes = on_bytes
         self._now = now
@@ -174,7 +177,7 @@ class Files:
             return False
         file = self._cached(key, project, entry.filename, sha256, expected.size or 0)
         try:
-            return await self._blobs.link(file)
+            return await self._rereading.vouch(sha256) and await self._blobs.link(file)
         except LedgerError as error:
             event(logger, logging.ERROR, str(error), file=entry.filename)
             return False

@@ -79,6 +79,9 @@ class Making:
             return read_metadata(sparse, filename, limit)
         try:
             return await self._disk.run(_read_from, hit.fd, hit.file.size_bytes, filename, limit)
+        except OSError as error:
+            self._stored.broke(hit.file, error)
+            raise WheelError("the disk that it is stored on failed") from error
         finally:
             os.close(hit.fd)
 

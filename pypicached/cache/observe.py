@@ -38,6 +38,7 @@ class Observations:
         self._now = now
         self.failures: deque[SeenFailure] = deque(maxlen=LAST_FAILURES)
         self.verification_failures = 0
+        self.damaged_files = 0
         self.passed_through = 0
         self.last_no_room: tuple[float, str] | None = None
 
@@ -63,6 +64,13 @@ class Observations:
             self.verification_failures += 1
         self.failed(filename, str(error))
         event(logger, level, f"download of {filename}: {error}")
+
+    def damaged(self, filename: str, problem: str) -> None:
+        """A stored file is not what was kept: counted, logged, remembered."""
+        self.damaged_files += 1
+        reason = f"damaged on disk: {problem}"
+        self.failed(filename, reason)
+        event(logger, logging.ERROR, f"{filename} is {reason}; it is fetched again when asked for")
 
     def no_room(self, reason: str) -> None:
         """A file was streamed through because it could not be kept."""

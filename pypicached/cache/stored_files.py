@@ -6,7 +6,9 @@ memory, so that a hit costs no SQL and no thread.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 from collections import OrderedDict
 
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.memory import Memory
 from pypicached.cache.quarantine import Quarantine
+from pypicached.cache.rereading import Rereading
 from pypicached.cache.trouble import Trouble
 from pypicached.errors import LedgerError
 from pypicached.ledger import CachedFile, Kind, Ledger
@@ -46,12 +49,18 @@ class StoredFiles:
     """Finds and opens stored files. Single-threaded."""
 
     def __init__(
-        self, ledger: Ledger, blobs: Blobs, memory: Memory[str, bytes], quarantine: Quarantine
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        memory: Memory[str, bytes],
+        quarantine: Quarantine,
+        rereading: Rereading,
     ) -> None:
         self._ledger = ledger
         self._blobs = blobs
         self._memory = memory
         self._quarantine = quarantine
+        self._rereading = rereading
         self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
         self._trouble = Trouble(logger)
         blobs.on_removed.append(self._forget)
@@ -96,13 +105,37 @@ class StoredFiles:
             return Hit(entry, body, -1)
         fd = self._blobs.store.open(entry.sha256, entry.size_bytes)
         if fd is None:
+            self._rereading.missed(entry)
             return None
         if entry.size_bytes > SMALL_BYTES:
+            self._rereading.met(entry.sha256, fd)
             return Hit(entry, None, fd)
-        with open(fd, "rb") as file:
-            body = file.read()
+        body = self._read_small(entry, fd)
+        if body is None:
+            return None
         self._memory.put(entry.sha256, body, len(body))
         return Hit(entry, body, -1)
+
+    def _read_small(self, entry: CachedFile, fd: int) -> bytes | None:
+        """Return a small blob's bytes, or None if they are not those that were kept.
+
+        Hashing takes 40 µs at most, once for as long as they live in memory.
+        """
+        try:
+            body = os.read(fd, entry.size_bytes)
+        except OSError as error:
+            self.broke(entry, error)
+            return None
+        finally:
+            os.close(fd)
+        if hashlib.sha256(body).hexdigest() != entry.sha256:
+            self._rereading.suspect(entry, "wrong digest")
+            return None
+        return body
+
+    def broke(self, entry: CachedFile, error: OSError) -> None:
+        """The disk failed while a stored file was read."""
+        self._rereading.suspect(entry, f"cannot be read: {error.strerror or error}")
 
     def forget(self, key: FileKey) -> None:
         """Drop a file's entry from memory: its row has changed or gone."""

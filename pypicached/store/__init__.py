@@ -1,7 +1,7 @@
 """Where bytes live: content-addressed blobs, and the spool files that become blobs."""
 
-from pypicached.store.examination import Examination, Identity
+from pypicached.store.examination import Examination, Identity, identify_open
 from pypicached.store.local import LocalStore
 from pypicached.store.spool import Spool
 
-__all__ = ["Examination", "Identity", "LocalStore", "Spool"]
+__all__ = ["Examination", "Identity", "LocalStore", "Spool", "identify_open"]

@@ -39,6 +39,11 @@ def identify(path: Path) -> Identity | None:
     return _identity(about)
 
 
+def identify_open(fd: int) -> Identity:
+    """Return which file is open."""
+    return _identity(os.fstat(fd))
+
+
 def _identity(about: os.stat_result) -> Identity:
     return Identity(about.st_dev, about.st_ino, about.st_ctime_ns)
 
@@ -47,12 +52,13 @@ class Examination:
     """One look at one blob. Blocking; one thread at a time.
 
     Once `finished`, `problem` says in a few words what is wrong, or is None. `seen` is the file
-    that was looked at.
+    that was looked at. `denied`: it could not be, for want of permission.
     """
 
     def __init__(self, path: Path, sha256: str, size_bytes: int) -> None:
         self.problem: str | None = None
         self.seen: Identity | None = None
+        self.denied = False
         self.finished = False
         self._path = path
         self._sha256 = sha256
@@ -71,6 +77,7 @@ class Examination:
         except OSError as error:
             if error.errno in _OURS:
                 raise HostError(error.strerror or "out of descriptors or memory") from error
+            self.denied = isinstance(error, PermissionError)
             self._found(_reason(error))
         return octets
 

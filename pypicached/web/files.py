@@ -108,8 +108,12 @@ class FileHandler:
             response = web.StreamResponse(status=answer.status, headers=headers)
             await exchange.prepare(response)
             if sent:
-                with self._files.in_use(file.sha256):
-                    await send_stored(exchange.request, hit.fd, answer.start, answer.stop)
+                try:
+                    with self._files.in_use(file.sha256):
+                        await send_stored(exchange.request, hit.fd, answer.start, answer.stop)
+                except OSError as error:
+                    self._files.stored.broke(file, error)
+                    cut_off(exchange.request)
             return response
         finally:
             if hit.fd >= 0:

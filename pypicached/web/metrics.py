@@ -103,6 +103,11 @@ class Metrics:
             value=self._observations.verification_failures,
         )
         yield CounterMetricFamily(
+            "pypicached_damaged_files",
+            "Stored files that were damaged or unreadable when they were asked for.",
+            value=self._observations.damaged_files,
+        )
+        yield CounterMetricFamily(
             "pypicached_passed_through",
             "Files that were streamed through because they could not be kept.",
             value=self._observations.passed_through,
