@@ -62,6 +62,8 @@ class StoredFiles:
         self._quarantine = quarantine
         self._rereading = rereading
         self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
+        # Grows whenever entries go.
+        self._removals = 0
         self._trouble = Trouble(logger)
         blobs.on_removed.append(self._forget)
 
@@ -79,7 +81,11 @@ class StoredFiles:
         With a ledger that cannot be read nothing is here, and upstream has it. Raises RefusedError
         if it is here and not to be served.
         """
-        entry = await self._entry(key)
+        while True:
+            removals = self._removals
+            entry = await self._entry(key)
+            if removals == self._removals:
+                break  # else it may have gone meanwhile, and would stay in memory for ever
         hit = None if entry is None else self._open(entry)
         if entry is not None and hit is not None:
             self._entries[key] = entry
@@ -139,9 +145,11 @@ class StoredFiles:
 
     def forget(self, key: FileKey) -> None:
         """Drop a file's entry from memory: its row has changed or gone."""
+        self._removals += 1
         self._entries.pop(key, None)
 
     def _forget(self, digests: set[str]) -> None:
+        self._removals += 1
         for digest in digests:
             self._memory.drop(digest)
         gone = [key for key, entry in self._entries.items() if entry.sha256 in digests]

@@ -14,6 +14,7 @@ import pytest
 
 from pypicached.cache import verifying
 from pypicached.cache.stored_files import FileKey, Hit
+from pypicached.ledger import CachedFile
 from pypicached.web import sending
 from tests.cache.client import assert_in_step, blobs_in, fetch, settled, until
 from tests.cache.test_verifying import flip, replace_by
@@ -318,3 +319,41 @@ async def test_damage__orphan_is_read_before_it_is_linked(
                 assert (got.status, got.whole, got.body == wheel.body) == (200, True, True)
             await assert_whole(daemon, path, wheel)
         assert upstream.count("*.whl") == 2
+
+
+# ── what is removed while it is first asked for ──────────────────────────────────────────────
+
+
+async def test_damage__removed_while_its_entry_is_looked_up(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that goes while its first hit is on its way is not served from memory for ever."""
+    path, _ = await store(tmp_path, upstream, wheel)
+    async with running(tmp_path, upstream.url) as daemon:
+        blobs, files = daemon.parts.blobs, daemon.parts.ledger.files
+        row_gone, blob_may_go = asyncio.Event(), asyncio.Event()
+        blobs.on_removed.append(lambda _digests: row_gone.set())
+        get, delete, removing = files.get, blobs.store.delete, []
+
+        async def slow_get(index: str, path: str, kind: str) -> CachedFile | None:
+            entry = await get(index, path, kind)
+            if not removing:
+                removing.append(asyncio.create_task(blobs.remove([wheel.sha256])))
+                await row_gone.wait()
+            return entry
+
+        async def slow_delete(sha256: str) -> None:
+            await blob_may_go.wait()
+            await delete(sha256)
+
+        monkeypatch.setattr(files, "get", slow_get)
+        monkeypatch.setattr(blobs.store, "delete", slow_delete)
+        asking = asyncio.create_task(fetch(daemon, daemon.url + path))
+        await row_gone.wait()
+        blob_may_go.set()
+        assert (await asking).body == wheel.body
+        assert (await asking).headers["Cache-Status"] == "pypicached; fwd=miss; stored"
+        await settled(daemon)
+        await assert_whole(daemon, path, wheel)
+        assert daemon.parts.observations.damaged_files == 0
+    assert upstream.count("*.whl") == 2
