@@ -144,9 +144,8 @@ class Operations:
             )
         if seen.damaged_files:
             problems.append(
-                f"{seen.damaged_files} stored files were damaged on the disk, or unreadable, when "
-                "they were asked for since the start: look at the disk; `pypicached verify` reads "
-                "all of them"
+                f"{seen.damaged_files} stored files could not be used since the start (damaged, "
+                "missing or unreadable): look at the disk; `pypicached verify` reads all of them"
             )
         return problems
 

@@ -68,9 +68,9 @@ class Observations:
     def damaged(self, filename: str, problem: str) -> None:
         """A stored file is not what was kept: counted, logged, remembered."""
         self.damaged_files += 1
-        reason = f"damaged on disk: {problem}"
+        reason = f"its stored bytes cannot be used: {problem}"
         self.failed(filename, reason)
-        event(logger, logging.ERROR, f"{filename} is {reason}; it is fetched again when asked for")
+        event(logger, logging.ERROR, f"{filename}: {reason}; it is fetched again when asked for")
 
     def no_room(self, reason: str) -> None:
         """A file was streamed through because it could not be kept."""

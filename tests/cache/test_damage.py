@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pypicached.cache import verifying
+from pypicached.cache.blobs import Removal
 from pypicached.cache.stored_files import FileKey, Hit
 from pypicached.ledger import CachedFile
 from pypicached.web import sending
@@ -71,9 +72,9 @@ async def assert_whole(daemon: Running, path: str, wheel: DistFile) -> None:
 async def assert_said(daemon: Running, wheel: DistFile, words: str) -> None:
     """`status` counts one damaged file, and names it and its damage."""
     status = await daemon.parts.operations.status()
-    assert [p for p in status.problems if p.startswith("1 stored files were damaged")]
+    assert [p for p in status.problems if p.startswith("1 stored files could not be used")]
     reasons = [seen.reason for seen in status.failures if seen.what == wheel.filename]
-    assert reasons == [f"damaged on disk: {words}"]
+    assert reasons == [f"its stored bytes cannot be used: {words}"]
     assert daemon.parts.observations.damaged_files == 1
 
 
@@ -284,17 +285,17 @@ async def test_damage__cut_while_it_is_sent(
     path, blob = await store(tmp_path, upstream, large)
     async with running(tmp_path, upstream.url) as daemon:
         stored = daemon.parts.files.stored
-        ready = stored.get
+        get = stored.get
 
         async def late(key: FileKey) -> Hit | None:
-            hit = await ready(key)
+            hit = await get(key)
             cut(blob)
             return hit
 
         stored.get = late  # type: ignore[method-assign]
         got = await fetch(daemon, daemon.url + path)
         assert (got.status, got.whole) == (200, False)
-        del stored.get  # type: ignore[method-assign]
+        stored.get = get  # type: ignore[method-assign]
         await assert_whole(daemon, path, large)
 
 
@@ -333,7 +334,8 @@ async def test_damage__removed_while_its_entry_is_looked_up(
         blobs, files = daemon.parts.blobs, daemon.parts.ledger.files
         row_gone, blob_may_go = asyncio.Event(), asyncio.Event()
         blobs.on_removed.append(lambda _digests: row_gone.set())
-        get, delete, removing = files.get, blobs.store.delete, []
+        get, delete = files.get, blobs.store.delete
+        removing: list[asyncio.Task[Removal]] = []
 
         async def slow_get(index: str, path: str, kind: str) -> CachedFile | None:
             entry = await get(index, path, kind)
