@@ -6,28 +6,44 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import aiosqlite
 
 from pypicached.errors import LedgerError
+from pypicached.ledger import damage
 from pypicached.ledger.copies import copy_aside, set_aside, take_back
 from pypicached.ledger.schema import MIGRATIONS, VERSION
 
-BUSY_TIMEOUT_SECONDS = 30.0
+# At start. Nobody else writes while we run, so that then a lock means somebody with a shell, and
+# everything that is to be written waits in one line: a page is better not stored than not answered.
+BUSY_TIMEOUT_SECONDS, BUSY_RUNNING_SECONDS = 30.0, 0.25
+# After a lock, for so long, nothing waits for it.
+LOCKED_SECONDS = 1.0
 
 
-async def open_connection(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:
+class Connection(aiosqlite.Connection):
+    """A connection that knows its file."""
+
+    path: Path
+
+
+async def open_connection(
+    path: Path, *, read_only: bool = False, busy_seconds: float | None = None
+) -> Connection:
     """Open one connection with our pragmas; transactions are begun by hand."""
+    timeout = BUSY_TIMEOUT_SECONDS if busy_seconds is None else busy_seconds
     uri = path.absolute().as_uri() + ("?mode=ro" if read_only else "")
     threads: list[threading.Thread] = []
 
     def connect() -> sqlite3.Connection:
         threads.append(threading.current_thread())
-        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS)
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout)
 
-    db = aiosqlite.Connection(connect, iter_chunk_size=64)
+    db = Connection(connect, iter_chunk_size=64)
+    db.path = path
     try:
         await db
     except sqlite3.Error:
@@ -52,9 +68,7 @@ async def open_connection(path: Path, *, read_only: bool = False) -> aiosqlite.C
     return db
 
 
-async def read(
-    db: aiosqlite.Connection, statement: str, values: Iterable[object] = ()
-) -> list[sqlite3.Row]:
+async def read(db: Connection, statement: str, values: Iterable[object] = ()) -> list[sqlite3.Row]:
     """Return all rows of a query; every read of a running daemon goes through here.
 
     Raises LedgerError if SQLite refuses: a failing disk, a file that is garbage by now.
@@ -62,7 +76,7 @@ async def read(
     try:
         return list(await db.execute_fetchall(statement, values))
     except sqlite3.Error as error:
-        raise LedgerError(f"cannot read the ledger: {error}") from error
+        raise LedgerError(f"cannot read the ledger: {damage.describe(error, db.path)}") from error
 
 
 async def prepare_file(path: Path) -> list[str]:
@@ -76,6 +90,7 @@ async def prepare_file(path: Path) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         notes: list[str] = []
         found = await _version_or_garbage(path)
+        damage.unmark(path)
         if found is None or found > VERSION:
             found = await _replace(path, found, notes)
         if found < VERSION:
@@ -86,7 +101,8 @@ async def prepare_file(path: Path) -> list[str]:
                 )
             await _migrate(path, found)
     except (OSError, sqlite3.Error) as error:
-        raise LedgerError(f"cannot use the ledger {path}: {error}") from error
+        why = damage.explain(error, path)
+        raise LedgerError(f"cannot use the ledger {path}: {why}") from error
     return notes
 
 
@@ -114,6 +130,8 @@ async def _version_of(path: Path) -> int | None:
         # keep us from starting.
         for name in names:
             await db.execute_fetchall(f'SELECT * FROM "{name}" LIMIT 1')  # noqa: S608
+        if damage.is_marked(path) and not await _is_sound(db):
+            return None
         version = int(next(iter(rows))[0])
         if not names and version == 0:
             return 0  # a first start that ended before its first migration
@@ -121,6 +139,12 @@ async def _version_of(path: Path) -> int | None:
         return version if "page" in names else None
     finally:
         await db.close()
+
+
+async def _is_sound(db: Connection) -> bool:
+    """Read all of the file: seconds where it is large, and only after damage was met."""
+    rows = await db.execute_fetchall("PRAGMA integrity_check(1)")
+    return [row[0] for row in rows] == ["ok"]
 
 
 async def _version_or_garbage(path: Path) -> int | None:
@@ -146,8 +170,9 @@ async def _migrate(path: Path, found: int) -> None:
 class Writer:
     """The one write connection, behind a lock; transactions of two tasks never interleave."""
 
-    def __init__(self, db: aiosqlite.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
+        self._locked_until = 0.0
         self._lock = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -157,6 +182,8 @@ class Writer:
         Raises LedgerError if SQLite refuses: no room, a lock, a failing disk.
         """
         async with self._lock:
+            if time.monotonic() < self._locked_until:
+                raise LedgerError("cannot write to the ledger: another process has locked it")
             try:
                 await self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
@@ -168,8 +195,15 @@ class Writer:
                 with contextlib.suppress(sqlite3.Error):
                     await self._db.rollback()
                 if isinstance(error, sqlite3.Error):
-                    raise LedgerError(f"cannot write to the ledger: {error}") from error
+                    if damage.is_busy(error):
+                        self._locked_until = time.monotonic() + LOCKED_SECONDS
+                    why = damage.describe(error, self._db.path)
+                    raise LedgerError(f"cannot write to the ledger: {why}") from error
                 raise
+
+    def wait_again(self) -> None:
+        """Let the next transaction find out whether a lock is still held."""
+        self._locked_until = 0.0
 
     async def close(self) -> None:
         """Wait for a running transaction, fold the WAL in, and close."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import aiosqlite
 
-from pypicached.ledger.connection import Writer, read
+from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.rows import BlobRow, CachedFile, FileName
 
 COLUMNS = """index_name, path, kind, project, filename, sha256, size_bytes, verified,
@@ -99,9 +99,7 @@ def _blob(row: aiosqlite.Row) -> BlobRow:
 class Files:
     """Cached files and blobs. A row is written after its blob and removed before it."""
 
-    def __init__(
-        self, writer: Writer, reader: aiosqlite.Connection, commands: aiosqlite.Connection
-    ) -> None:
+    def __init__(self, writer: Writer, reader: Connection, commands: Connection) -> None:
         self._writer = writer
         self._reader = reader
         self._commands = commands

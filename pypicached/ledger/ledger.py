@@ -9,7 +9,12 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from pypicached.ledger.backup import Snapshot, take_snapshot
-from pypicached.ledger.connection import Writer, open_connection, prepare_file
+from pypicached.ledger.connection import (
+    BUSY_RUNNING_SECONDS,
+    Writer,
+    open_connection,
+    prepare_file,
+)
 from pypicached.ledger.files import Files
 from pypicached.ledger.pages import Pages
 from pypicached.ledger.usage import Usage
@@ -56,14 +61,16 @@ class Ledger:
         """
         notes = await prepare_file(path)
         async with contextlib.AsyncExitStack() as stack:
-            writer = Writer(await open_connection(path))
+            wait = BUSY_RUNNING_SECONDS
+            writer = Writer(await open_connection(path, busy_seconds=wait))
             stack.push_async_callback(writer.close)
-            reader = await open_connection(path, read_only=True)
+            reader = await open_connection(path, read_only=True, busy_seconds=wait)
             stack.push_async_callback(reader.close)
-            commands = await open_connection(path, read_only=True)
+            commands = await open_connection(path, read_only=True, busy_seconds=wait)
             stack.push_async_callback(commands.close)
             usage = Usage(writer, commands, now=now)
             stack.push_async_callback(usage.flush)
+            stack.callback(writer.wait_again)
             yield cls(
                 path, notes, Pages(writer, reader, commands), Files(writer, reader, commands), usage
             )

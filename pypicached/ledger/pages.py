@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import aiosqlite
-
-from pypicached.ledger.connection import Writer, read
+from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.rows import Page
 
 GET = """
@@ -62,9 +60,7 @@ DELETE_INDEX = "DELETE FROM page WHERE index_name = ?"
 class Pages:
     """Project pages and project lists (project '')."""
 
-    def __init__(
-        self, writer: Writer, reader: aiosqlite.Connection, commands: aiosqlite.Connection
-    ) -> None:
+    def __init__(self, writer: Writer, reader: Connection, commands: Connection) -> None:
         self._writer = writer
         self._reader = reader
         self._commands = commands

@@ -12,9 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
-import aiosqlite
-
-from pypicached.ledger.connection import Writer, read
+from pypicached.ledger.connection import Connection, Writer, read
 
 Kind = Literal["page", "file", "metadata"]
 Result = Literal["hits", "joins", "misses", "revalidated", "stale", "errors"]
@@ -72,7 +70,7 @@ class Usage:
     def __init__(
         self,
         writer: Writer,
-        commands: aiosqlite.Connection,
+        commands: Connection,
         *,
         now: Callable[[], float] = time.time,
         keep_days: float = 400,

@@ -7,13 +7,14 @@ import errno
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
 
 from pypicached.cache import verifying
 from pypicached.cache.blobs import Removal
+from pypicached.cache.pace import Pace
 from pypicached.cache.stored_files import FileKey, Hit
 from pypicached.ledger import CachedFile
 from pypicached.web import sending
@@ -197,7 +198,7 @@ async def test_damage__well_blobs_are_read_once_a_day(
         seen = []
         read = rereading._read
 
-        async def note(sha256: str, pace: verifying.Pace) -> bool:
+        async def note(sha256: str, pace: Pace) -> bool:
             seen.append(sha256)
             return await read(sha256, pace)
 
@@ -344,9 +345,9 @@ async def test_damage__removed_while_its_entry_is_looked_up(
                 await row_gone.wait()
             return entry
 
-        async def slow_delete(sha256: str) -> None:
+        async def slow_delete(digests: Collection[str], refused: dict[str, OSError]) -> None:
             await blob_may_go.wait()
-            await delete(sha256)
+            await delete(digests, refused)
 
         monkeypatch.setattr(files, "get", slow_get)
         monkeypatch.setattr(blobs.store, "delete", slow_delete)

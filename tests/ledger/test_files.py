@@ -7,10 +7,9 @@ from sqlite3 import Row
 
 import msgspec
 import pytest
-from aiosqlite import Connection
 
 from pypicached.ledger import BlobRow, Ledger, files
-from pypicached.ledger.connection import read
+from pypicached.ledger.connection import Connection, read
 from tests.ledger.rows import digest_of, file_row
 
 MANY = 2500

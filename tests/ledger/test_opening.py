@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,63 @@ async def test_open__unreadable(tmp_path: Path) -> None:
     with pytest.raises(LedgerError):
         await notes_of(path)
     assert aside(path) == []
+
+
+# ── damage that is met later ─────────────────────────────────────────────────────────────────
+
+
+def spoil_index(path: Path) -> bytes:
+    """Overwrite a page of the file that no start reads; return what it holds now."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        root = "SELECT rootpage FROM sqlite_schema WHERE name = 'file_by_use'"
+        (number,) = db.execute(root).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    content = bytearray(path.read_bytes())
+    noise = os.urandom(size)
+    content[(number - 1) * size : number * size] = noise
+    path.write_bytes(content)
+    return noise
+
+
+async def test_open__damage_that_was_met_before(tmp_path: Path) -> None:
+    """What SQLite found damaged is set aside by the next start, whole, and only once."""
+    path = tmp_path / "ledger.sqlite"
+    async with Ledger.open(path) as ledger:
+        await ledger.files.record(file_row("a"), 4096)
+    spoilt = spoil_index(path)
+    async with Ledger.open(path) as ledger:
+        assert ledger.notes == []
+        with pytest.raises(LedgerError, match="malformed; the next start sets it aside"):
+            await ledger.files.record(file_row("b"), 4096)
+    async with Ledger.open(path) as ledger:
+        assert "set aside" in ledger.notes[0]
+        await ledger.files.record(file_row("b"), 4096)
+    assert aside(path) == ["ledger.sqlite.garbage"]
+    assert spoilt in path.with_name("ledger.sqlite.garbage").read_bytes()
+    assert await notes_of(path) == []
+
+
+async def test_open__damage_that_was_none(tmp_path: Path) -> None:
+    """A ledger in which all is well stays, whatever was said of it, as after a bad cable."""
+    path = tmp_path / "ledger.sqlite"
+    await notes_of(path)
+    path.with_name("ledger.sqlite.damaged").touch()
+    assert await notes_of(path) == []
+    assert aside(path) == []
+
+
+async def test_ledger__locked_while_open(tmp_path: Path) -> None:
+    """A lock of somebody else costs a moment once, not the time-out for each who waits; it ends."""
+    path = tmp_path / "ledger.sqlite"
+    async with Ledger.open(path) as ledger:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            writes = [ledger.files.record(file_row(f"{n}"), 4096) for n in range(20)]
+            for outcome in await asyncio.gather(*writes, return_exceptions=True):
+                assert isinstance(outcome, LedgerError)
+            assert time.monotonic() - began < 3.0
+            assert await ledger.files.totals() == (0, 0)
+        ledger.usage.count("file", "pypi", "hits")
+    async with Ledger.open(path) as ledger:
+        assert (await ledger.usage.totals(0.0))[0]["file"]["requests"] == 1
