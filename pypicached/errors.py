@@ -163,6 +163,10 @@ class LedgerError(PypicachedError):
     """The ledger cannot be used."""
 
 
+class DamagedPageError(LedgerError):
+    """A page in the ledger is not what was stored there."""
+
+
 class PinsError(PypicachedError):
     """The file with the pins cannot be read or written; the rules in force stay as they were."""
 

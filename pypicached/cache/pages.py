@@ -22,6 +22,7 @@ from pypicached.cache.renderings import Rendering, Variant
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.trouble import Trouble
 from pypicached.errors import (
+    DamagedPageError,
     HostError,
     LedgerError,
     OfflineError,
@@ -30,6 +31,7 @@ from pypicached.errors import (
     UpstreamUnavailableError,
 )
 from pypicached.ledger import Ledger, Page, Result
+from pypicached.logs import event
 from pypicached.simple.model import ProjectPage
 from pypicached.upstream import Offline
 
@@ -159,7 +161,8 @@ class Pages:
     async def stored(self, project: str) -> StoredPage | None:
         """Return the page as it is stored, from memory or ledger, fresh or not.
 
-        A ledger that cannot be read has no page: upstream is asked.
+        A ledger that cannot be read has no page, nor has one whose page is damaged: upstream is
+        asked.
         """
         key = (self.index, project)
         page = self._memory.get(key)
@@ -173,10 +176,17 @@ class Pages:
 
     async def _row(self, project: str) -> Page | None:
         try:
-            return await self._ledger.pages.get(self.index, project)
+            row = await self._ledger.pages.get(self.index, project)
+            if row is not None:
+                await self._renderer.check(row)
+        except DamagedPageError as error:
+            text = f"page {project} of index {self.index} comes from upstream: {error}"
+            event(logger, logging.ERROR, text, index=self.index, project=project)
+            return None
         except LedgerError as error:
             self._trouble.tell(f"{error}; the pages of index {self.index} come from upstream")
             return None
+        return row
 
     async def _revalidated(
         self, project: str, page: StoredPage, began: float, *, wait: bool

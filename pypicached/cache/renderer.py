@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pypicached.cache.codings import unpack
 from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.renderings import Rendering, Variant, build_rendering
 from pypicached.ledger import Ledger, Page
@@ -34,6 +35,18 @@ class Renderer:
     def keep_parsed(self, row: Page, parsed: ProjectPage) -> None:
         """Keep what the answer behind `row` was parsed into: it need not be decoded again."""
         self._decoded.put(row, parsed)
+
+    async def check(self, row: Page) -> None:
+        """Raise DamagedPageError for a row whose body is not what was stored.
+
+        What it is decoded to is kept for the rendering that follows.
+        """
+        if row.body is None:
+            return
+        if row.project:
+            self._decoded.get(row)
+        else:
+            await self._disk.run(unpack, row.body)  # a project list: tens of MB of names
 
     async def render(self, row: Page, variant: Variant) -> Rendering:
         """Render a page; its row must be "present". OfflineError if it would list nothing."""

@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 from pypicached.cache.codings import encode, unpack
 from pypicached.cache.sidecars import with_sidecars
 from pypicached.cache.stepping import in_steps
-from pypicached.errors import OfflineError
+from pypicached.errors import DamagedPageError, OfflineError
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.negotiate import Format
 from pypicached.simple.render import html_steps, json_steps
@@ -58,8 +58,11 @@ def encode_page(page: ProjectPage) -> bytes:
 
 
 def decode_page(body: bytes) -> ProjectPage:
-    """Return the page of a ledger row's body."""
-    return _decoder.decode(unpack(body))
+    """Return the page of a ledger row's body. Raises DamagedPageError."""
+    try:
+        return _decoder.decode(unpack(body))
+    except msgspec.DecodeError as error:
+        raise DamagedPageError(f"a stored page is damaged: {error}") from error
 
 
 async def build_rendering(
