@@ -40,6 +40,7 @@ from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
 from pypicached.credentials import Credentials
 from pypicached.errors import StartError
+from pypicached.host import own
 from pypicached.keeping import Keeping
 from pypicached.ledger import Kind, Ledger
 from pypicached.logs import event
@@ -76,21 +77,26 @@ class Assembly:
         self._now = now
 
     async def open_state(self) -> None:
-        """Open ledger and store, and count what they hold. Raises LedgerError, OSError."""
+        """Open store and ledger, and count what they hold. Raises LedgerError, StartError.
+
+        The store comes first: where what a crash left in `tmp/` has filled the disk, the ledger
+        could not be opened before that is gone.
+        """
         cache = self._settings.cache
+        disk = DiskPool()
+        self._stack.callback(disk.close)
+        self.store = LocalStore(cache.directory, disk)
+        with own(cache.directory):
+            left = self.store.prepare()
+            total = self.store.total_bytes()
+        if left:
+            event(logger, logging.INFO, f"removed {left} unfinished downloads of the last run")
         self.ledger = await self._stack.enter_async_context(
             Ledger.open(cache.ledger, now=self._now)
         )
         for note in self.ledger.notes:
             event(logger, logging.WARNING, note)
         self._notes.extend(self.ledger.notes)
-        disk = DiskPool()
-        self._stack.callback(disk.close)
-        self.store = LocalStore(cache.directory, disk)
-        left = self.store.prepare()
-        if left:
-            event(logger, logging.INFO, f"removed {left} unfinished downloads of the last run")
-        total = self.store.total_bytes()
         budget = Budget(
             cache.max_size_bytes(total),
             min_free_bytes=cache.min_free_bytes(total),
@@ -137,7 +143,8 @@ class Assembly:
             offline=self.offline,
             now=self._now,
         )
-        self.lists.prepare()
+        with own(settings.cache.directory):
+            self.lists.prepare()
         self._stack.push_async_callback(self.lists.close)
         self.eviction = Eviction(self.blobs, self.ledger)
         self.files = Files(

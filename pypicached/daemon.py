@@ -193,8 +193,13 @@ class Daemon:
     async def _flush(self) -> None:
         """Write what was gathered, and forget absence that has run out."""
         ledger, lasts = self.parts.ledger, self._settings.cache.negative_ttl
+        told = False
         for tick in itertools.count(1):
             await asyncio.sleep(FLUSH_SECONDS)
+            lost = ledger.lost()
+            if lost is not None and not told:
+                event(logger, logging.ERROR, lost)
+            told = lost is not None
             try:
                 await ledger.usage.flush()
                 if tick % FORGET_TICKS == 0:

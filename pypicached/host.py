@@ -5,12 +5,14 @@ Each refusal is a StartError: one sentence that says what is wrong and what to d
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import resource
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from pypicached.errors import StartError
@@ -27,11 +29,32 @@ def make_directory(path: Path, what: str) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StartError(f"cannot make the {what} {path}: {error.strerror}") from error
+    if path.is_dir() and os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise StartError(
+            f"cannot write the {what} {path}: its disk is mounted read-only; mount it writable, or "
+            "name another one in the configuration"
+        )
     if not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StartError(
             f"cannot read and write the {what} {path}: give it to the user that runs pypicached, "
             "or name another one in the configuration"
         )
+
+
+@contextlib.contextmanager
+def own(directory: Path) -> Iterator[None]:
+    """Raise StartError where something below a directory of ours is not as we make it."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StartError(
+            f"cannot use {error.filename}: it is no directory; move away what stands there"
+        ) from error
+    except OSError as error:
+        raise StartError(
+            f"cannot use {error.filename or directory}: {error.strerror}; give all of {directory} "
+            "to the user that runs pypicached"
+        ) from error
 
 
 def lock_directory(path: Path) -> int:

@@ -127,6 +127,9 @@ class Operations:
     def _problems(self) -> list[str]:
         seen = self._observations
         problems = [*self.notes, *self._blobs.pins.problems]
+        lost = self._ledger.lost()
+        if lost is not None:
+            problems.append(lost)
         for connection in self._connections.values():
             condition = connection.health.condition
             if condition.state == "failing" and condition.since is not None:

@@ -33,6 +33,7 @@ class Ledger:
         self.pages = pages
         self.files = files
         self.usage = usage
+        self._opened = _identity(path)
 
     def size_bytes(self) -> int:
         """Return the size of the ledger on disk, its write-ahead log included."""
@@ -41,6 +42,15 @@ class Ledger:
             with contextlib.suppress(FileNotFoundError):
                 total += Path(f"{self.path}{suffix}").stat().st_size
         return total
+
+    def lost(self) -> str | None:
+        """Return what to tell where the file at our path is not the one that is open, or None."""
+        if _identity(self.path) == self._opened:
+            return None
+        return (
+            f"the ledger {self.path} was removed or replaced under the running daemon: it goes on, "
+            "but what it records is lost; restart pypicached, and it takes the stored files back"
+        )
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Return a context with all of it as it is when entered. Raises LedgerError."""
@@ -74,3 +84,11 @@ class Ledger:
             yield cls(
                 path, notes, Pages(writer, reader, commands), Files(writer, reader, commands), usage
             )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino

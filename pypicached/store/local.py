@@ -38,6 +38,7 @@ class LocalStore:
         self._directories: dict[Path, int] = {}
         self.directory_bytes = 0
         self.new_directory_bytes = 0
+        self._root_identity: tuple[int, int] | None = None
         # The file system's block size, as of `prepare`: a disk that is gone for a while has none.
         self.block_bytes = 4096
 
@@ -46,31 +47,44 @@ class LocalStore:
 
         Raises OSError.
         """
-        self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make()
+        self._root_identity = _place_of(self.root)
         self.block_bytes = os.statvfs(self.root).f_frsize
         left = empty_directory(self._tmp)
-        for directory in (
-            self._tmp,
-            self._blobs.parent,
-            self._blobs,
-            *_directories_in(self._blobs),
-        ):
-            self._measure(directory)
+        self._measure_all()
         self.new_directory_bytes = self._directories[self._tmp]
         return left
+
+    def _measure_all(self) -> None:
+        self._directories.clear()
+        self.directory_bytes = 0
+        own = (self._tmp, self._blobs.parent, self._blobs)
+        for directory in (*own, *_directories_in(self._blobs)):
+            self._measure(directory)
 
     def _measure(self, directory: Path) -> None:
         before = self._directories.get(directory, 0)
         self._directories[directory] = disk_bytes(directory.stat())
         self.directory_bytes += self._directories[directory] - before
 
+    def _make(self) -> None:
+        self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+
     def free_bytes(self) -> int:
         """Bytes that this user may still write on the disk; OSError while the disk is gone.
 
-        Asked of `tmp/`: where a mount has vanished, its mount point tells of another disk.
+        Asked of `tmp/`: where a mount has vanished, its mount point tells of another disk. Where it
+        is our directory still, somebody has emptied it, and `tmp/` is made anew.
         """
-        about = os.statvfs(self._tmp)
+        try:
+            about = os.statvfs(self._tmp)
+        except FileNotFoundError:
+            if _place_of(self.root) != self._root_identity:
+                raise
+            self._make()
+            self._measure_all()
+            about = os.statvfs(self._tmp)
         return about.f_bavail * about.f_frsize
 
     def total_bytes(self) -> int:
@@ -203,13 +217,20 @@ class LocalStore:
             self.directory_bytes -= self._directories.pop(path.parent, 0)
 
     def walk(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield (digest, status) of every blob file; blocking, for recovery and `verify`."""
+        """Yield (digest, status) of every blob file; blocking, for recovery and `verify`.
+
+        A directory that cannot be read keeps nobody from the others: OSError at the end.
+        """
+        failed: OSError | None = None
         for directory in _directories_in(self._blobs):
-            # What has been removed since was the last blob of its directory, too.
-            with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
-                for entry in filter(_is_blob, entries):
-                    with contextlib.suppress(FileNotFoundError):
-                        yield entry.name, entry.stat(follow_symlinks=False)
+            try:
+                yield from _blobs_in(directory)
+            except FileNotFoundError:
+                continue  # what has been removed since was the last blob of its directory, too
+            except OSError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256
@@ -218,6 +239,22 @@ class LocalStore:
 def _directories_in(path: Path) -> list[Path]:
     with os.scandir(path) as entries:
         return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+
+
+def _place_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a directory from another one at the same path; None if there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
+
+
+def _blobs_in(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(directory) as entries:
+        for entry in filter(_is_blob, entries):
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.name, entry.stat(follow_symlinks=False)
 
 
 def _is_blob(entry: os.DirEntry[str]) -> bool:
