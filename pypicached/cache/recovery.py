@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.pace import Pace
@@ -61,8 +61,8 @@ async def _adoptions(ledger: Ledger, blobs: Blobs, pace: Pace) -> AsyncIterator[
     walk = blobs.store.walk()
     while True:
         began = time.monotonic()
-        seen = dict(await blobs.store.disk.run(lambda: list(itertools.islice(walk, BATCH))))
-        if not seen:
+        seen, failed = await blobs.store.disk.run(_next_blobs, walk)
+        if failed is None and not seen:
             return
         rows = await ledger.files.get_blobs(list(seen))
         adopted = 0
@@ -70,7 +70,21 @@ async def _adoptions(ledger: Ledger, blobs: Blobs, pace: Pace) -> AsyncIterator[
             if _differs(rows.get(sha256), about):
                 adopted += await blobs.adopt(_row_of(sha256, about))
         yield len(seen), adopted
+        if failed is not None:
+            raise failed
         await pace.worked(time.monotonic() - began)
+
+
+def _next_blobs(
+    walk: Iterator[tuple[str, os.stat_result]],
+) -> tuple[dict[str, os.stat_result], OSError | None]:
+    """Return the next blobs of a walk, and what it ended with if the disk failed. Blocking."""
+    seen: dict[str, os.stat_result] = {}
+    try:
+        seen.update(itertools.islice(walk, BATCH))
+    except OSError as error:
+        return seen, error
+    return seen, None
 
 
 def _differs(row: BlobRow | None, about: os.stat_result) -> bool:

@@ -58,9 +58,12 @@ class LocalStore:
     def _measure_all(self) -> None:
         self._directories.clear()
         self.directory_bytes = 0
-        own = (self._tmp, self._blobs.parent, self._blobs)
-        for directory in (*own, *_directories_in(self._blobs)):
+        for directory in (self._tmp, self._blobs.parent, self._blobs):
             self._measure(directory)
+        # What cannot be read is met, and told, by those who want something of it.
+        with contextlib.suppress(PermissionError):
+            for directory in _directories_in(self._blobs):
+                self._measure(directory)
 
     def _measure(self, directory: Path) -> None:
         before = self._directories.get(directory, 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pypicached.cache import verifying
+from pypicached.cache import pace
 from pypicached.cache.blobs import Removal
 from pypicached.cache.pace import Pace
 from pypicached.cache.stored_files import FileKey, Hit
@@ -28,7 +28,7 @@ SIZES = {"small": 20_000, "large": 300_000}
 
 @pytest.fixture(autouse=True)
 def _no_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifying, "REST", 0.0)
+    monkeypatch.setattr(pace, "REST", 0.0)
 
 
 @pytest.fixture(params=SIZES)

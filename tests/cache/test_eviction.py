@@ -103,11 +103,13 @@ async def test_eviction__disk_that_cannot_be_asked(tmp_path: Path) -> None:
     async with building(tmp_path / "cache", 10 * BLOCK) as cache:
         cache.budget._free_bytes = cache.store.free_bytes
         file = await cache.keep("p-0")
-        tmp = cache.store.root / "tmp"
-        tmp.rename(tmp_path / "away")
+        root = cache.store.root
+        root.rename(tmp_path / "away")
+        root.mkdir()  # the bare mount point
         with pytest.raises(NoRoomError, match="No such file"):
             await cache.eviction.reserve(BLOCK)
-        (tmp_path / "away").rename(tmp)
+        root.rmdir()
+        (tmp_path / "away").rename(root)
         await cache.eviction.reserve(BLOCK)
         cache.budget.release(BLOCK)
         assert cache.stored() == digests([file])

@@ -147,12 +147,13 @@ async def test_verify__disk_has_gone(tmp_path: Path) -> None:
     """Where the whole disk has gone nothing is called missing, and no entry is dropped."""
     async with building(tmp_path / "cache") as cache:
         file = await cache.keep("p-1")
-        for name in ("blobs", "tmp"):
-            (cache.store.root / name).rename(tmp_path / name)
+        root = cache.store.root
+        root.rename(tmp_path / "away")
+        root.mkdir()  # the bare mount point
         with pytest.raises(HostError, match="cannot be used"):
             await verify(cache, repair=True)
-        for name in ("blobs", "tmp"):
-            (tmp_path / name).rename(cache.store.root / name)
+        root.rmdir()
+        (tmp_path / "away").rename(root)
         assert await cache.ledger.files.of_project("p") == [file]
         await cache.check()
 

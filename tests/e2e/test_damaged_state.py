@@ -89,12 +89,12 @@ def make_newer(cache: Path) -> None:
 STARTS: dict[str, tuple[Damage, str, int]] = {
     "ledger missing": (
         lambda cache: (cache / "ledger.sqlite").unlink(),
-        "took back 1 stored blobs that had no entry",
+        "serves on",
         0,
     ),
     "ledger empty": (
         lambda cache: os.truncate(cache / "ledger.sqlite", 0),
-        "took back 1 stored blobs that had no entry",
+        "serves on",
         0,
     ),
     "ledger garbage": (
@@ -159,10 +159,13 @@ def test_state__one_directory_unreadable(
     (stored.cache / "ledger.sqlite").unlink()
     upstream.clear()
     stored.start(within=WITHIN)
-    assert_serves(stored, "aa", "bb", "cc")
-    assert upstream.count("*.whl") == 1
+    give_up_at = time.monotonic() + 10.0
+    while "took back" not in stored.log and time.monotonic() < give_up_at:
+        stored.ask("status")
     assert "took back 2 stored blobs that had no entry" in stored.log
     assert f"Permission denied: '{shards[0]}'" in stored.log
+    assert_serves(stored, "aa", "bb", "cc")
+    assert upstream.count("*.whl") == 1
 
 
 def test_state__damage_that_no_start_reads(
@@ -213,8 +216,9 @@ def test_state__refuses_to_start(stored: DaemonProcess, name: str) -> None:
 
 
 def names_in(cache: Path) -> list[str]:
-    """Return every name below a directory."""
-    return sorted(str(path) for path in cache.rglob("*"))
+    """Return every name below a directory, but for those that come and go with an attempt."""
+    passing = ("lock", "ledger.sqlite-shm", "ledger.sqlite-wal")
+    return sorted(str(path) for path in cache.rglob("*") if path.name not in passing)
 
 
 # ── damage under a running daemon ────────────────────────────────────────────────────────────
@@ -309,7 +313,9 @@ def test_disk__fills_up(stored: DaemonProcess, disk: SmallDisk) -> None:
     assert_serves(stored, "bb")
     stored.settle()
     assert [row["project"] for row in stored.ask("list")] == ["aa", "bb"]
-    assert "disk is full" not in "\n".join(stored.ask("status")["problems"])
+    # What could not be kept is told for a while; the ledger is well again.
+    problems = stored.ask("status")["problems"]
+    assert not [text for text in problems if text.startswith("cannot write to the ledger")]
     assert stored.stop() == 0
 
 

@@ -214,7 +214,7 @@ async def test_open__unreadable(tmp_path: Path) -> None:
 def spoil_index(path: Path) -> bytes:
     """Overwrite a page of the file that no start reads; return what it holds now."""
     with contextlib.closing(sqlite3.connect(path)) as db:
-        root = "SELECT rootpage FROM sqlite_schema WHERE name = 'file_by_use'"
+        root = "SELECT rootpage FROM sqlite_schema WHERE name = 'file_by_project'"
         (number,) = db.execute(root).fetchone()
         (size,) = db.execute("PRAGMA page_size").fetchone()
     content = bytearray(path.read_bytes())

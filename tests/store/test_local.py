@@ -137,8 +137,9 @@ async def test_store__no_directories_on_a_vanished_disk(store: LocalStore) -> No
 
 
 async def test_store__disk_that_has_gone(store: LocalStore, tmp_path: Path) -> None:
-    """Free room cannot be asked for while `tmp/` is gone; the size of blocks is known anyhow."""
-    (store.root / "tmp").rename(tmp_path / "away")
+    """Free room cannot be asked of a bare mount point; the size of blocks is known anyhow."""
+    store.root.rename(tmp_path / "away")
+    store.root.mkdir()
     with pytest.raises(FileNotFoundError):
         store.free_bytes()
     assert store.block_bytes == os.statvfs(store.root).f_frsize
