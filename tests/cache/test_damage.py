@@ -162,6 +162,8 @@ async def test_damage__flipped_large(
     async with running(tmp_path, upstream.url) as daemon:
         if not restart:
             await assert_whole(daemon, path, large)
+            # What changes while it is being read is found by a later hit.
+            await until(lambda: not daemon.parts.rereading._waiting)
             flip(blob)
         got = await fetch(daemon, daemon.url + path)
         # The hash of the page tells its client.

@@ -111,6 +111,7 @@ def test_steps__repair(tmp_path: Path, upstream: ThreadedFakeUpstream) -> None:
 
     def damage(stage: Stage) -> None:
         keep_new(stage)
+        stage.settle()
         for path in stage.daemon.blobs_of(SIZE):
             with path.open("r+b") as file:
                 file.write(b"damaged")
