@@ -28,7 +28,7 @@ import msgspec
 
 from bench import targets
 from bench.scaling.hits import Hits, Load, between, rate_of, worst_of
-from bench.scaling.ledger import Row, Shape, name_of, plan, write
+from bench.scaling.ledger import Row, Shape, fill_blobs, name_of, plan, write
 from pypicached.control.client import ControlClient
 from pypicached.errors import ControlError
 from pypicached.messages import Progress
@@ -271,6 +271,7 @@ def run(options: argparse.Namespace, directory: Path) -> list[Figure]:
     began = time.monotonic()
     (directory / "cache").mkdir()
     asyncio.run(write(directory / "cache", shape, rows))
+    fill_blobs(directory / "cache", hot_files(rows))
     total = sum(row.disk_bytes for row in rows)
     print(
         f"{files:,} files, {total / 1e12:.1f} TB, {projects:,} pages, "

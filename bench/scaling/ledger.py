@@ -2,7 +2,8 @@
 
 The rows go in through the ledger's own statements, in the order in which a host would have met the
 files, so that the B-trees look as they would. Each blob exists, with its length and without
-content: the walk over the store and the evictions meet real names.
+content: the walk over the store and the evictions meet real names. Only what is to be served has
+content, because small files are hashed before they are.
 """
 
 from __future__ import annotations
@@ -83,6 +84,11 @@ class Row(msgspec.Struct, frozen=True):
         return f"/files/{INDEX}/{self.path}{SIDECAR if self.kind == 'metadata' else ''}"
 
     @property
+    def content(self) -> bytes:
+        """What a sidecar holds."""
+        return _content(self.wheel)
+
+    @property
     def disk_bytes(self) -> int:
         """What it would take on a disk if it were not sparse."""
         return -(-self.size_bytes // BLOCK_BYTES) * BLOCK_BYTES
@@ -114,16 +120,21 @@ def _row(chance: random.Random, now: float, project: str, number: int) -> Row:
     unused = chance.uniform(OLD_DAYS + 1, 90) if old else chance.uniform(0.01, OLD_DAYS - 1)
     used_at = now - unused * DAY_SECONDS
     mean = MEAN_BYTES / (1 - SIDECAR_SHARE)
+    hashed = _content(wheel) if is_sidecar else f"{project}/{number}".encode()
     return Row(
         project=project,
         wheel=wheel,
         kind="metadata" if is_sidecar else "file",
-        sha256=hashlib.sha256(f"{project}/{number}".encode()).digest(),
+        sha256=hashlib.sha256(hashed).digest(),
         size_bytes=SIDECAR_BYTES if is_sidecar else int(mean * chance.randint(10, 90) / 50),
         first_cached_at=used_at - chance.uniform(0, 300) * DAY_SECONDS,
         last_used_at=used_at,
         hits=chance.randrange(200),
     )
+
+
+def _content(wheel: str) -> bytes:
+    return f"Name: {wheel}\n".encode().ljust(SIDECAR_BYTES)
 
 
 async def write(directory: Path, shape: Shape, rows: list[Row]) -> None:
@@ -194,6 +205,14 @@ def _project_hours(shape: Shape) -> Iterator[tuple[object, ...]]:
 def _each_hour(shape: Shape) -> range:
     last = int(shape.now // usage.HOUR_SECONDS) * usage.HOUR_SECONDS
     return range(last - HISTORY_DAYS * 86400, last, usage.HOUR_SECONDS)
+
+
+def fill_blobs(directory: Path, rows: list[Row]) -> None:
+    """Give these sidecars' blobs their content."""
+    for row in rows:
+        path = directory / "blobs" / "sha256" / row.sha256.hex()[:2] / row.sha256.hex()
+        path.unlink()  # it may share its inode with others
+        path.write_bytes(row.content)
 
 
 def lay_blobs(directory: Path, blobs: list[tuple[str, int, bool]]) -> None:
