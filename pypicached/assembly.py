@@ -16,10 +16,12 @@ from pypicached.cache.ageing import Ageing
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.budget import Budget
 from pypicached.cache.catalog import Catalog
+from pypicached.cache.changes import Changes
 from pypicached.cache.copying import Copying
 from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.files import Files
+from pypicached.cache.gate import Gate
 from pypicached.cache.listing import Listings
 from pypicached.cache.memory import Memory
 from pypicached.cache.observe import Observations
@@ -31,7 +33,6 @@ from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.recovery import count_stored
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderer import Renderer
-from pypicached.cache.replaced import Replaced
 from pypicached.cache.rereading import Rereading
 from pypicached.cache.serials import Serials
 from pypicached.cache.stored import StoredPage, Times
@@ -40,13 +41,15 @@ from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
 from pypicached.credentials import Credentials
 from pypicached.errors import StartError
+from pypicached.explaining import Explaining
 from pypicached.host import own
 from pypicached.keeping import Keeping
 from pypicached.ledger import Kind, Ledger
 from pypicached.logs import event
 from pypicached.operations import Operations
 from pypicached.ownership import IndexRule
-from pypicached.settings import Index, Settings
+from pypicached.policy import Rules
+from pypicached.settings import Index, Policy, Settings
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
 from pypicached.upstream import Connection, Limits, Offline
@@ -114,7 +117,8 @@ class Assembly:
             if await self.ledger.pages.note_address(index.name, index.url):
                 text = f"index {index.name} is now at another address: its pages are asked anew"
                 event(logger, logging.WARNING, text, index=index.name)
-        self.quarantine = Quarantine(await self.ledger.pages.quarantined())
+        quarantine = Quarantine(await self.ledger.pages.quarantined())
+        self.gate = Gate(_rules(self._settings.policy), quarantine, now=self._now)
 
     def build_cache(self) -> None:
         """Build what answers for pages and files."""
@@ -125,7 +129,7 @@ class Assembly:
         small: Memory[str, bytes] = Memory(settings.cache.memory // 2)
         self.rereading = Rereading(self.ledger, self.blobs, self.observations, now=self._now)
         self._stack.push_async_callback(self.rereading.close)
-        self.stored = StoredFiles(self.ledger, self.blobs, small, self.quarantine, self.rereading)
+        self.stored = StoredFiles(self.ledger, self.blobs, small, self.gate, self.rereading)
         self.decoded = DecodedPages()
         worker = Worker(self.store)
         pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
@@ -149,9 +153,9 @@ class Assembly:
         self.eviction = Eviction(self.blobs, self.ledger)
         self.files = Files(
             self.connections,
-            Listings(self.catalog, self.ledger, self.quarantine, self.decoded, now=self._now),
+            Listings(self.catalog, self.ledger, self.gate, self.decoded, now=self._now),
             self.stored,
-            self.quarantine,
+            self.gate,
             blobs=self.blobs,
             eviction=self.eviction,
             rereading=self.rereading,
@@ -210,8 +214,10 @@ class Assembly:
                 disk=self.store.disk,
                 worker=worker,
                 observations=self.observations,
-                quarantine=self.quarantine,
-                replaced=Replaced(self.ledger, self.stored, self.decoded),
+                quarantine=self.gate.quarantine,
+                changes=Changes(
+                    self.ledger, self.stored, self.decoded, self.observations, now=self._now
+                ),
                 serials=Serials(self._times(index).ttl, self._now),
                 on_bytes=lambda octets: usage.count_received("page", index.name, octets),
                 now=self._now,
@@ -223,8 +229,10 @@ class Assembly:
                 self.ledger,
                 self.decoded,
                 self.store.disk,
+                self.gate,
                 private=index.authentication != "none",
                 ttl=self._times(index).ttl,
+                now=self._now,
             ),
             times=self._times(index),
             offline=self.offline,
@@ -253,6 +261,7 @@ class Assembly:
             files=self.files,
             connections=self.connections,
             offline=self.offline,
+            gate=self.gate,
             observations=self.observations,
             notes=self._notes,
             now=self._now,
@@ -268,11 +277,12 @@ class Assembly:
             copying=Copying(self.ledger, self.blobs, self.eviction),
             indexes=self.connections,
         )
+        self.explaining = Explaining(self.catalog, self.decoded, self.gate, self.ledger)
         private = {i.name: i.authentication != "none" for i in settings.indexes}
         scope = "private" if any(private.values()) else "public"
         # A list of all indexes is fresh for no longer than each of them is (rule 36).
         list_ttl = min(self._times(index).ttl for index in settings.indexes)
-        pages = SimplePages(self.catalog, usage, self.decoded, now=self._now)
+        pages = SimplePages(self.catalog, usage, self.decoded, self.gate, now=self._now)
         metrics = Metrics(
             usage, self.blobs, self.files, self.observations, self.connections.values()
         )
@@ -298,3 +308,13 @@ class Assembly:
             sweep=self.sweep,
             access_log=settings.server.access_log,
         )
+
+
+def _rules(policy: Policy) -> Rules:
+    return Rules(
+        min_age=policy.min_age,
+        deny=policy.deny,
+        allow=policy.allow,
+        exempt=policy.exempt,
+        refuse_removed=policy.removed_files == "refuse",
+    )

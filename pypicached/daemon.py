@@ -144,7 +144,12 @@ class Daemon:
             with contextlib.suppress(PermissionError):
                 os.chown(self._settings.server.control_socket, -1, gid)
         runner = web.AppRunner(
-            build_app(self.parts.operations, self.parts.keeping, readers_gid=gid),
+            build_app(
+                self.parts.operations,
+                self.parts.keeping,
+                self.parts.explaining,
+                readers_gid=gid,
+            ),
             access_log=None,
             shutdown_timeout=CLOSE_SECONDS,
         )

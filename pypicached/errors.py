@@ -45,7 +45,14 @@ class NotAcceptableError(PypicachedError):
 
 
 class RefusedError(PypicachedError):
-    """A rule refuses the file or project; the message names the rule and what it refused."""
+    """A rule refuses the file or project; the message names the rule and what it refused.
+
+    `rule` is "quarantine" or the name of a setting of `[policy]`.
+    """
+
+    def __init__(self, message: str, *, rule: str) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 # ── upstream ─────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ are NDJSON: `Progress` lines, perhaps parts of the answer, and then one with the
 | `POST /prune` with `PruneRequest` | NDJSON of `PruneLine` |
 | `POST /offline` with `OfflineRequest` | `OfflineAnswer` |
 | `POST /invalidate` with `InvalidateRequest` | `InvalidateAnswer` |
+| `GET /explain/{requirement}` | `Explanation`, 404 if nothing is known of the project |
 | `GET /pins` | `list[PinRow]` |
 | `GET /verify?project=a&project=b` (none: all) | NDJSON of `VerifyLine` |
 | `POST /repair` with `RepairRequest` | the same; what is damaged is dropped |
@@ -175,6 +176,35 @@ class FileRow(msgspec.Struct):
     hits: int
     pinned: bool = False
     verified: bool = True
+    # Since when its index lists it no more; None: it does, as far as is known.
+    removed_at: str | None = None
+
+
+class ExplainedFile(msgspec.Struct):
+    """One file of a project; `rule` (a setting of `[policy]`, "quarantine", "offline") decided.
+
+    `listed`: on the project's page; `served`: at its URL. `version` None: its name does not tell.
+    """
+
+    filename: str
+    index: str
+    version: str | None
+    uploaded_at: str | None
+    listed: bool
+    served: bool
+    cached: bool
+    rule: str | None
+    reason: str
+
+
+class Explanation(msgspec.Struct):
+    """`pypicached explain`: `index` owns the project; `refused`: why there is no page at all."""
+
+    project: str
+    index: str | None = None
+    checked_at: str | None = None
+    refused: str | None = None
+    files: list[ExplainedFile] = []
 
 
 class PruneRequest(msgspec.Struct, kw_only=True):

@@ -14,6 +14,7 @@ from operator import attrgetter, itemgetter
 from pypicached import __version__, messages
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.files import Files
+from pypicached.cache.gate import Gate
 from pypicached.cache.observe import Observations
 from pypicached.errors import LedgerError, NoRoomError, NotFoundError
 from pypicached.ledger import CachedFile, Ledger
@@ -24,6 +25,8 @@ from pypicached.upstreams import index_status
 DAY_SECONDS = 86400.0
 # A disk, ledger or verification problem is shown for so long after it was last seen.
 RECENT_SECONDS = 3600.0
+# Names in one sentence; the rest is a number.
+MAX_TOLD = 5
 
 
 class Operations:
@@ -37,6 +40,7 @@ class Operations:
         files: Files,
         connections: Mapping[str, Connection],
         offline: Offline,
+        gate: Gate,
         observations: Observations,
         notes: list[str],
         now: Callable[[], float] = time.time,
@@ -46,6 +50,7 @@ class Operations:
         self._files = files
         self._connections = connections
         self._offline = offline
+        self._gate = gate
         self._observations = observations
         self._now = now
         # Not `now`: a clock that is set back makes no uptime negative.
@@ -64,6 +69,7 @@ class Operations:
             files, _ = await self._ledger.files.totals()
             pages = await self._ledger.pages.count()
             stale = await self._ledger.usage.stale_shares(self._now() - DAY_SECONDS)
+            problems += await self._withdrawn()
         except LedgerError as error:
             problems.append(str(error))
             hit_rate, files, pages, stale = None, 0, 0, {}
@@ -89,6 +95,24 @@ class Operations:
             ],
             pid=os.getpid(),
         )
+
+    async def _withdrawn(self) -> list[str]:
+        """Say what indexes have taken back of what is cached. Raises LedgerError."""
+        problems = [
+            f"index {index} has put {project} into quarantine: none of its files is served"
+            for index, project in self._gate.quarantine.first(MAX_TOLD)
+        ]
+        removed, first = await self._ledger.files.removed(MAX_TOLD)
+        if removed:
+            names = ", ".join(file.filename for file in first)
+            more = f" and {removed - len(first)} more" if removed > len(first) else ""
+            how = "refused" if self._gate.rules.refuse_removed else "still served at their URLs"
+            problems.append(
+                f"{removed} cached files are listed by their index no more, and {how} "
+                f"([policy] removed_files): {names}{more}; `pypicached invalidate --files PROJECT` "
+                "drops them"
+            )
+        return problems
 
     async def _flush(self) -> list[str]:
         """Write pending counters and access times; a ledger that refuses them is a problem.
@@ -216,6 +240,7 @@ class Operations:
             hits=file.hits,
             pinned=self._blobs.pins.holds(file),
             verified=file.verified,
+            removed_at=None if file.removed_at is None else iso(file.removed_at),
         )
 
     async def ready(self) -> str | None:

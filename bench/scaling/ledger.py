@@ -177,7 +177,9 @@ def _blob_values(row: Row) -> tuple[object, ...]:
 def _file_values(row: Row) -> tuple[object, ...]:
     names = (INDEX, row.path, row.kind, row.project, row.filename)
     moments = (row.first_cached_at, row.last_used_at)
-    return (*names, row.sha256, row.size_bytes, True, *moments, row.hits)
+    uploaded_at, removed_at = row.first_cached_at, None
+    about = (row.sha256, row.size_bytes, True, *moments, row.hits, uploaded_at, removed_at)
+    return (*names, *about)
 
 
 def _pages(shape: Shape) -> Iterator[tuple[object, ...]]:

@@ -15,6 +15,7 @@ from pypicached.cache.progress import Progress
 from pypicached.cache.source import Source
 from pypicached.cache.uses import Uses
 from pypicached.errors import PypicachedError
+from pypicached.simple.model import ProjectFile
 from pypicached.store import Spool
 
 # Held back until verified; files up to this size are sent only when they are known to be right.
@@ -139,5 +140,6 @@ class Miss(msgspec.Struct, frozen=True):
     """A running download that the taker is attached to and must detach from."""
 
     project: str
+    entry: ProjectFile
     download: Download
     leading: bool

@@ -18,12 +18,12 @@ from pypicached.cache.digests import Expected, matches
 from pypicached.cache.download import Download, Miss
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.flight import Flights, to_the_end
+from pypicached.cache.gate import Gate
 from pypicached.cache.listing import Listings
 from pypicached.cache.making import Making
 from pypicached.cache.memory import Memory
 from pypicached.cache.observe import Observations
 from pypicached.cache.passthrough import STREAMS, PassThrough
-from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.rereading import Rereading
 from pypicached.cache.sidecars import SIDECAR, has_sidecar, url_of
 from pypicached.cache.source import Source
@@ -42,6 +42,7 @@ from pypicached.errors import (
 )
 from pypicached.ledger import CachedFile, Kind
 from pypicached.logs import event
+from pypicached.policy import moment_of
 from pypicached.simple.model import ProjectFile
 from pypicached.upstream import Connection, head_length
 
@@ -59,7 +60,7 @@ class Files:
         connections: Mapping[str, Connection],
         listings: Listings,
         stored: StoredFiles,
-        quarantine: Quarantine,
+        gate: Gate,
         *,
         blobs: Blobs,
         eviction: Eviction,
@@ -71,7 +72,7 @@ class Files:
         self.stored = stored
         self._connections = connections
         self._listings = listings
-        self._quarantine = quarantine
+        self._gate = gate
         self._blobs = blobs
         self._eviction = eviction
         self._rereading = rereading
@@ -116,9 +117,9 @@ class Files:
             if key not in self._running:  # others may have come this far meanwhile
                 return self._lead(key, project, entry, source)
         running = self._running[key]
-        self._quarantine.check(key.index, running.project)
+        self._gate.check_listed(key.index, running.project, running.entry)
         running.download.attach()
-        return Miss(running.project, running.download, leading=False)
+        return Miss(running.project, running.entry, running.download, leading=False)
 
     async def describe(self, key: FileKey) -> tuple[str, ProjectFile]:
         """Return (project, page entry) of a file.
@@ -175,7 +176,7 @@ class Files:
         sha256 = expected.hashes.get("sha256", "")
         if len(sha256) != 64:
             return False
-        file = self._cached(key, project, entry.filename, sha256, expected.size or 0)
+        file = self._cached(key, project, entry, sha256, expected.size or 0)
         try:
             return await self._rereading.vouch(sha256) and await self._blobs.link(file)
         except LedgerError as error:
@@ -183,7 +184,14 @@ class Files:
             return False
 
     def _cached(
-        self, key: FileKey, project: str, filename: str, sha256: str, size: int, *, ok: bool = True
+        self,
+        key: FileKey,
+        project: str,
+        entry: ProjectFile,
+        sha256: str,
+        size: int,
+        *,
+        ok: bool = True,
     ) -> CachedFile:
         now = self._now()
         return CachedFile(
@@ -191,12 +199,13 @@ class Files:
             path=key.path,
             kind=key.kind,
             project=project,
-            filename=filename + (SIDECAR if key.kind == "metadata" else ""),
+            filename=entry.filename + (SIDECAR if key.kind == "metadata" else ""),
             sha256=sha256,
             size_bytes=size,
             verified=ok,
             first_cached_at=now,
             last_used_at=now,
+            uploaded_at=moment_of(entry.upload_time),
         )
 
     # ── downloading ──────────────────────────────────────────────────────────────────────────
@@ -206,7 +215,7 @@ class Files:
         download = Download(entry.filename + suffix, source)
         download.attach()  # the owner's
         download.attach()  # this request's
-        miss = Miss(project, download, leading=True)
+        miss = Miss(project, entry, download, leading=True)
         self._running[key] = miss
         self._flights.join(key, lambda: self._bring(key, project, entry, download))
         return miss
@@ -222,7 +231,7 @@ class Files:
             else:
                 arrived = await self._receive(download)
             # A stop does not throw away what has been verified.
-            await to_the_end(self._keep(key, project, entry.filename, arrived))
+            await to_the_end(self._keep(key, project, entry, arrived))
         except PypicachedError as error:
             if isinstance(error, NeverFitsError) and download.length is None and key.kind == "file":
                 self._unfit.put(key, str(error), 0)
@@ -284,9 +293,9 @@ class Files:
         download.begin_again(made)
         return await self._receive(download)
 
-    async def _keep(self, key: FileKey, project: str, filename: str, arrived: Arrived) -> None:
+    async def _keep(self, key: FileKey, project: str, entry: ProjectFile, arrived: Arrived) -> None:
         file = self._cached(
-            key, project, filename, arrived.sha256, arrived.length, ok=arrived.verified
+            key, project, entry, arrived.sha256, arrived.length, ok=arrived.verified
         )
         try:
             await self._blobs.keep(arrived.spool, file, arrived.reserved)

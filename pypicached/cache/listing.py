@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.decoded import DecodedPages
+from pypicached.cache.gate import Gate
 from pypicached.cache.pages import FORCED_SECONDS, Answer
-from pypicached.cache.quarantine import Quarantine
 from pypicached.errors import (
     FileNotListedError,
     LedgerError,
@@ -33,14 +33,14 @@ class Listings:
         self,
         catalog: Catalog,
         ledger: Ledger,
-        quarantine: Quarantine,
+        gate: Gate,
         decoded: DecodedPages,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
         self._ledger = ledger
-        self._quarantine = quarantine
+        self._gate = gate
         self._decoded = decoded
         self._now = now
 
@@ -48,8 +48,8 @@ class Listings:
         """Return (project, entry) of the file with this key.
 
         Raises FileNotListedError if no page that may list it does, UpstreamError if one of these
-        pages cannot be had or is older than the outage that we are in, RefusedError if its project
-        is quarantined.
+        pages cannot be had or is older than the outage that we are in, RefusedError if the file, or
+        all of its project, is refused.
         """
         failure: UpstreamUnavailableError | RefusedError | OfflineError | None = None
         # One client waits for all of these pages: their deadlines do not add up (rule 41).
@@ -63,6 +63,7 @@ class Listings:
                 failure = error
                 continue
             if file is not None:
+                self._gate.check_listed(index, project, file)
                 return project, file
         if failure is not None:
             raise failure
@@ -74,10 +75,11 @@ class Listings:
         Raises FileNotListedError, ProjectNotFoundError, RefusedError, UpstreamError.
         """
         answer = await self._catalog.page(project, index, no_cache=True)
-        self._quarantine.check(index, project)
+        self._gate.check_project(index, project)
         file = self._decoded.get(answer.page.row).by_key.get(path)
         if file is None:
             raise FileNotListedError("its project's page does not list that file any more")
+        self._gate.check_listed(index, project, file)
         return file
 
     async def _projects(self, index: str, path: str) -> list[str]:
@@ -92,8 +94,9 @@ class Listings:
     async def _on_page(
         self, index: str, project: str, path: str, began: float
     ) -> ProjectFile | None:
+        self._gate.check_name(project)  # of what is refused by name nobody is asked
         answer = await self._catalog.page(project, index, began=began)
-        self._quarantine.check(index, project)
+        self._gate.check_project(index, project)
         file = self._decoded.get(answer.page.row).by_key.get(path)
         if file is None and answer.page.age(self._now()) >= FORCED_SECONDS:
             # The file may be newer than our page: a lock file made a minute ago, say.

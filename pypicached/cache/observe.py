@@ -21,6 +21,8 @@ from pypicached.logs import event
 logger = logging.getLogger(__name__)
 
 LAST_FAILURES = 10
+# Names in one log line.
+MAX_TOLD = 5
 
 
 class SeenFailure(msgspec.Struct, frozen=True):
@@ -39,6 +41,7 @@ class Observations:
         self.failures: deque[SeenFailure] = deque(maxlen=LAST_FAILURES)
         self.verification_failures = 0
         self.damaged_files = 0
+        self.removed_files = 0
         self.passed_through = 0
         self.last_no_room: tuple[float, str] | None = None
 
@@ -71,6 +74,14 @@ class Observations:
         reason = f"its stored bytes cannot be used: {problem}"
         self.failed(filename, reason)
         event(logger, logging.ERROR, f"{filename}: {reason}; it is fetched again when asked for")
+
+    def removed(self, index: str, project: str, filenames: list[str]) -> None:
+        """An index lists cached files no more: counted and logged; the ledger remembers them."""
+        self.removed_files += len(filenames)
+        more = f" and {len(filenames) - MAX_TOLD} more" if len(filenames) > MAX_TOLD else ""
+        told = ", ".join(filenames[:MAX_TOLD]) + more
+        text = f"index {index} lists cached files of {project} no more: {told}"
+        event(logger, logging.WARNING, text, index=index, project=project)
 
     def no_room(self, reason: str) -> None:
         """A file was streamed through because it could not be kept."""

@@ -292,14 +292,14 @@ class Pages:
     async def render(self, page: StoredPage, variant: Variant) -> Rendering:
         """Return the page in one format and coding, made on first demand."""
         rendering = page.renderings.get(variant)
-        if rendering is None:
+        if rendering is None or self._now() >= rendering.valid_until:
             flight, _ = self._renders.join((page, variant), lambda: self._render(page, variant))
             rendering = await asyncio.shield(flight)
         return rendering
 
     async def _render(self, page: StoredPage, variant: Variant) -> Rendering:
         rendering = await self._renderer.render(page.row, variant)
-        for made in [v for v in page.renderings if v.cached not in (None, variant.cached)]:
+        for made in [v for v in page.renderings if not v.may_be_wanted_with(variant)]:
             del page.renderings[made]
         page.renderings[variant] = rendering
         key = (self.index, page.row.project)

@@ -33,9 +33,14 @@ class Quarantine:
         elif page.state == "present":
             self._projects.discard(key)
 
+    def first(self, limit: int) -> list[tuple[str, str]]:
+        """Return up to `limit` of them, sorted."""
+        return sorted(self._projects)[:limit]
+
     def check(self, index: str, project: str) -> None:
         """Raise RefusedError if files of the project are not to be served."""
         if (index, project) in self._projects:
             raise RefusedError(
-                f"the project {project} is quarantined by index {index}: its files are not served"
+                f"the project {project} is quarantined by index {index}: its files are not served",
+                rule="quarantine",
             )

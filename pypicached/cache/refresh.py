@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from pypicached.cache.changes import Changes
 from pypicached.cache.codings import pack
 from pypicached.cache.observe import Observations
 from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import encode_page
-from pypicached.cache.replaced import Replaced
 from pypicached.cache.serials import Serials
 from pypicached.cache.stepping import in_steps
 from pypicached.cache.worker import Worker, WorkerError
@@ -63,7 +63,7 @@ class Refresh:
         worker: Worker,
         observations: Observations,
         quarantine: Quarantine,
-        replaced: Replaced,
+        changes: Changes,
         serials: Serials,
         on_bytes: Callable[[int], None],
         now: Callable[[], float] = time.time,
@@ -74,7 +74,7 @@ class Refresh:
         self._worker = worker
         self._observations = observations
         self._quarantine = quarantine
-        self._replaced = replaced
+        self._changes = changes
         self._serials = serials
         self._on_bytes = on_bytes
         self._now = now
@@ -178,8 +178,7 @@ class Refresh:
                 f"left {page.dropped} unusable entries off the page of {page.name}",
                 index=self._connection.name,
             )
-        if before is not None:
-            await self._note_replaced(before, page)
+        await self._note_changes(before, page)
         row = self._row(project, answer, now, status=page.status)
         packed, _ = await asyncio.gather(self._pack(page), on_parsed(row, page))
         return msgspec.structs.replace(row, body=packed)
@@ -201,11 +200,12 @@ class Refresh:
         self._odd[page.name] = await in_steps(odd_keys(page))
         return packed
 
-    async def _note_replaced(self, before: Page, page: ProjectPage) -> None:
+    async def _note_changes(self, before: Page | None, page: ProjectPage) -> None:
+        index = self._connection.name
         try:
-            await self._replaced.note(before, self._connection.name, page)
+            await self._changes.note_page(before, index, page)
         except LedgerError as error:
-            event(logger, logging.ERROR, str(error), index=before.index, project=page.name)
+            event(logger, logging.ERROR, str(error), index=index, project=page.name)
 
     async def _parse(self, body: bytes, answer: PageAnswer, project: str) -> ProjectPage:
         try:
@@ -265,6 +265,10 @@ class Refresh:
             fetched_at=now,
             checked_at=now,
         )
+        try:
+            await self._changes.note_absence(before, row.index, project)
+        except LedgerError as error:
+            event(logger, logging.ERROR, str(error), index=row.index, project=project)
         return await self._put(row)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from pypicached.cache.codings import unpack
 from pypicached.cache.decoded import DecodedPages
+from pypicached.cache.gate import Gate
 from pypicached.cache.renderings import Rendering, Variant, build_rendering
 from pypicached.ledger import Ledger, Page
 from pypicached.simple.model import ProjectPage
@@ -19,14 +23,18 @@ class Renderer:
         ledger: Ledger,
         decoded: DecodedPages,
         disk: DiskPool,
+        gate: Gate,
         *,
         private: bool,
         ttl: float,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._index = index
         self._ledger = ledger
         self._decoded = decoded
         self._disk = disk
+        self._gate = gate
+        self._now = now
         scope = "private" if private else "public"
         self._cache_control = f"{scope}, max-age={int(ttl)}"
         # What is listed offline is not what is there once we are online again.
@@ -61,5 +69,7 @@ class Renderer:
             serial=row.serial,
             cache_control=cache_control,
             disk=self._disk,
+            rules=self._gate.rules,
+            now=self._now(),
             cached=cached,
         )

@@ -14,9 +14,11 @@ import msgspec
 from multidict import CIMultiDict
 
 from pypicached.cache.codings import encode, unpack
+from pypicached.cache.filtering import filtered
 from pypicached.cache.sidecars import with_sidecars
 from pypicached.cache.stepping import in_steps
 from pypicached.errors import DamagedPageError, OfflineError
+from pypicached.policy import NEVER, Rules, Verdict
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.negotiate import Format
 from pypicached.simple.render import html_steps, json_steps
@@ -35,21 +37,33 @@ class Variant(NamedTuple):
     """What a rendering is made for. `up` is the way from the page to the root, such as `../../`.
 
     `cached`: None lists all files; offline, only those that are cached are listed, and this tells
-    one state of the cached set from another (`ledger.files.changes`).
+    one state of the cached set from another (`ledger.files.changes`). `policy` tells the rules in
+    force from others (`Gate.revision`).
     """
 
     format: Format
     coding: str
     up: str
+    policy: int = 0
     cached: int | None = None
+
+    def may_be_wanted_with(self, newest: Variant) -> bool:
+        """Whether it is still worth its memory: what was made of an older state is not."""
+        return self.policy == newest.policy and self.cached in (None, newest.cached)
 
 
 class Rendering(msgspec.Struct, frozen=True):
-    """Body, ETag, and all headers but Date, Age, Cache-Status and X-Request-Id."""
+    """Body, ETag, and all headers but Date, Age, Cache-Status and X-Request-Id.
+
+    `refused`: the rules leave nothing of the page, and this is why; then there is no body.
+    `valid_until`: from then on (seconds since the epoch) they leave more.
+    """
 
     body: bytes
     etag: str
     headers: CIMultiDict[str]
+    refused: Verdict | None = None
+    valid_until: float = NEVER
 
 
 def encode_page(page: ProjectPage) -> bytes:
@@ -73,12 +87,18 @@ async def build_rendering(
     serial: int | None,
     cache_control: str,
     disk: DiskPool,
+    rules: Rules,
+    now: float,
     cached: Mapping[str, Container[str]] | None = None,
 ) -> Rendering:
-    """Render a page as its index has it; `serial` is the index's own.
+    """Render a page of an index as the rules leave it at this moment; `serial` is the index's own.
 
     `cached`: list only the files with these keys (by kind); OfflineError if it has none of them.
     """
+    left = await in_steps(filtered(page, rules, now))
+    if left.refused is not None:
+        return Rendering(b"", "", CIMultiDict(), left.refused, left.valid_until)
+    page = left.page
     if cached is not None:
         page = only_cached(page, cached)
     page = await in_steps(with_sidecars(page))
@@ -89,7 +109,8 @@ async def build_rendering(
             body = await disk.run(encode, body, variant.coding)
         else:
             body = encode(body, variant.coding)
-    return Rendering(body, *describe(body, variant.format, variant.coding, cache_control, serial))
+    etag, headers = describe(body, variant.format, variant.coding, cache_control, serial)
+    return Rendering(body, etag, headers, valid_until=left.valid_until)
 
 
 def only_cached(page: ProjectPage, cached: Mapping[str, Container[str]]) -> ProjectPage:

@@ -14,8 +14,8 @@ from collections import OrderedDict
 import msgspec
 
 from pypicached.cache.blobs import Blobs
+from pypicached.cache.gate import Gate
 from pypicached.cache.memory import Memory
-from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.rereading import Rereading
 from pypicached.cache.trouble import Trouble
 from pypicached.errors import LedgerError
@@ -53,13 +53,13 @@ class StoredFiles:
         ledger: Ledger,
         blobs: Blobs,
         memory: Memory[str, bytes],
-        quarantine: Quarantine,
+        gate: Gate,
         rereading: Rereading,
     ) -> None:
         self._ledger = ledger
         self._blobs = blobs
         self._memory = memory
-        self._quarantine = quarantine
+        self._gate = gate
         self._rereading = rereading
         self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
         # Grows whenever entries go.
@@ -76,7 +76,7 @@ class StoredFiles:
         return self._open(entry)
 
     async def get(self, key: FileKey) -> Hit | None:
-        """Return a stored file, or None if it is not here or its blob is gone or wrong.
+        """Return a stored file; None if it is not here or wrong, or its page has to be asked.
 
         With a ledger that cannot be read nothing is here, and upstream has it. Raises RefusedError
         if it is here and not to be served.
@@ -105,7 +105,8 @@ class StoredFiles:
             return None
 
     def _open(self, entry: CachedFile) -> Hit | None:
-        self._quarantine.check(entry.index, entry.project)
+        if not self._gate.check_stored(entry):
+            return None
         body = self._memory.get(entry.sha256)
         if body is not None:
             return Hit(entry, body, -1)

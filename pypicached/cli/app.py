@@ -18,6 +18,7 @@ from pypicached.cli import (
     cached,
     client,
     config,
+    explain,
     invalidate,
     offline,
     pin,
@@ -100,6 +101,7 @@ app.command("serve", rich_help_panel="Run")(serve.serve)
 app.command("status", rich_help_panel="Look")(status.status)
 app.command("stats", rich_help_panel="Look")(stats.stats)
 app.command("list", rich_help_panel="Look")(cached.list_cached)
+app.command("explain", rich_help_panel="Look")(explain.explain)
 app.command("verify", rich_help_panel="Look")(verify.verify)
 app.command("prune", rich_help_panel="Change")(prune.prune)
 app.command("invalidate", rich_help_panel="Change")(invalidate.invalidate)

@@ -89,6 +89,11 @@ def _print_files(rows: list[FileRow]) -> None:
 
 
 def _notes(row: FileRow) -> str:
-    # Unverified: neither a hash nor a length was there to check it against.
-    notes = {"pinned": row.pinned, "unverified": not row.verified}
+    # Unverified: neither a hash nor a length was there to check it against. Removed: its index
+    # lists it no more.
+    notes = {
+        "pinned": row.pinned,
+        "unverified": not row.verified,
+        "removed": row.removed_at is not None,
+    }
     return " ".join(note for note, holds in notes.items() if holds)

@@ -31,6 +31,7 @@ from pypicached.messages import (
 from pypicached.requirement import Requirement, parse_requirement
 
 if TYPE_CHECKING:
+    from pypicached.explaining import Explaining
     from pypicached.keeping import Keeping
     from pypicached.operations import Operations
 
@@ -50,7 +51,11 @@ class _UsageError(Exception):
 
 
 def build_app(
-    operations: Operations, keeping: Keeping, *, readers_gid: int | None
+    operations: Operations,
+    keeping: Keeping,
+    explaining: Explaining,
+    *,
+    readers_gid: int | None,
 ) -> web.Application:
     """Return the application for the control socket.
 
@@ -65,13 +70,14 @@ def build_app(
         return await _guarded(request, handler, rights)
 
     app = web.Application(middlewares=[guard])
-    handlers = _Handlers(operations, keeping)
+    handlers = _Handlers(operations, keeping, explaining)
     app.add_routes(
         [
             web.get("/status", handlers.status),
             web.get("/stats", handlers.stats),
             web.get("/list", handlers.list_projects),
             web.get("/list/{project}", handlers.list_files),
+            web.get("/explain/{requirement}", handlers.explain),
             web.post("/prune", handlers.prune),
             web.post("/invalidate", handlers.invalidate),
             web.post("/offline", handlers.offline),
@@ -89,9 +95,10 @@ def build_app(
 class _Handlers:
     """One method per row of the table in `api`; stateless beside its operations."""
 
-    def __init__(self, operations: Operations, keeping: Keeping) -> None:
+    def __init__(self, operations: Operations, keeping: Keeping, explaining: Explaining) -> None:
         self._operations = operations
         self._keeping = keeping
+        self._explaining = explaining
 
     async def status(self, _: web.Request) -> web.Response:
         return _json(await self._operations.status())
@@ -110,6 +117,13 @@ class _Handlers:
         project = request.match_info["project"]
         rows = await self._operations.list_files(project, _sort(request))
         return await send_rows(request, rows)
+
+    async def explain(self, request: web.Request) -> web.Response:
+        try:
+            asked = parse_requirement(request.match_info["requirement"])
+        except ValueError as error:
+            raise _UsageError(str(error)) from None
+        return _json(await self._explaining.explain(asked))
 
     async def invalidate(self, request: web.Request) -> web.Response:
         message = await _message(request, InvalidateRequest)

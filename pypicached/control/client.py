@@ -18,6 +18,7 @@ import msgspec
 from pypicached.control.exchange import FAILED, NO_DAEMON, NOT_ALLOWED, Exchange, UnixConnection
 from pypicached.errors import ControlError
 from pypicached.messages import (
+    Explanation,
     FileRow,
     InvalidateAnswer,
     InvalidateRequest,
@@ -98,6 +99,10 @@ class ControlClient:
         """Return the cached files of a project; ControlError, also if there is none."""
         path = f"/list/{quote(project, safe='')}?{urlencode({'sort': sort})}"
         return self._ask("GET", path, list[FileRow])
+
+    def explain(self, requirement: str) -> Explanation:
+        """Return what is served of a project, and why the rest is not; ControlError."""
+        return self._ask("GET", f"/explain/{quote(requirement, safe='')}", Explanation)
 
     def invalidate(self, request: InvalidateRequest) -> InvalidateAnswer:
         """Have the next requests ask upstream; ControlError."""

@@ -11,14 +11,15 @@ from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.rows import BlobRow, CachedFile, FileName
 
 COLUMNS = """index_name, path, kind, project, filename, sha256, size_bytes, verified,
-             first_cached_at, last_used_at, hits"""
+             first_cached_at, last_used_at, hits, uploaded_at, removed_at"""
 GET = f"SELECT {COLUMNS} FROM file WHERE index_name = ? AND path = ? AND kind = ?"  # noqa: S608
 PUT = f"""
-    INSERT INTO file ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO file ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (index_name, path, kind) DO UPDATE SET
         project = excluded.project, filename = excluded.filename, sha256 = excluded.sha256,
         size_bytes = excluded.size_bytes, verified = excluded.verified,
-        last_used_at = excluded.last_used_at
+        last_used_at = excluded.last_used_at, uploaded_at = excluded.uploaded_at,
+        removed_at = excluded.removed_at
 """  # noqa: S608
 PUT_BLOB = """
     INSERT INTO blob (sha256, size_bytes, disk_bytes, last_used_at) VALUES (?, ?, ?, ?)
@@ -35,6 +36,18 @@ GET_BLOBS = f"""
 DELETE_BLOB = "DELETE FROM blob WHERE sha256 = ?"
 DELETE_FILES_OF_BLOB = "DELETE FROM file WHERE sha256 = ?"
 DELETE_FILE = "DELETE FROM file WHERE index_name = ? AND path = ? AND kind = ?"
+MARK_REMOVED = """
+    UPDATE file SET removed_at = ? WHERE index_name = ? AND path = ? AND kind = ?
+"""
+REMOVED = """
+    SELECT project, filename FROM file INDEXED BY file_removed
+    WHERE removed_at IS NOT NULL AND kind = 'file'
+    ORDER BY project, index_name, filename LIMIT ?
+"""
+COUNT_REMOVED = """
+    SELECT COUNT(*) FROM file INDEXED BY file_removed
+    WHERE removed_at IS NOT NULL AND kind = 'file'
+"""
 OLDEST_BLOBS = """
     SELECT sha256, size_bytes, disk_bytes, last_used_at FROM blob
     WHERE (last_used_at, sha256) > (?, ?) ORDER BY last_used_at, sha256 LIMIT ?
@@ -89,6 +102,8 @@ def _file(row: aiosqlite.Row) -> CachedFile:
         first_cached_at=row[8],
         last_used_at=row[9],
         hits=row[10],
+        uploaded_at=row[11],
+        removed_at=row[12],
     )
 
 
@@ -137,6 +152,8 @@ class Files:
                     file.first_cached_at,
                     file.last_used_at,
                     file.hits,
+                    file.uploaded_at,
+                    file.removed_at,
                 ),
             )
         self.changes += 1
@@ -154,6 +171,19 @@ class Files:
         async with self._writer.transaction() as db:
             await db.execute(DELETE_FILE, (file.index, file.path, file.kind))
         self.changes += 1
+
+    async def mark_removed(self, files: Sequence[CachedFile], at: float | None) -> None:
+        """Note since when files are listed no more; None: they are listed again."""
+        rows = [(at, file.index, file.path, file.kind) for file in files]
+        if rows:
+            async with self._writer.transaction() as db:
+                await db.executemany(MARK_REMOVED, rows)
+
+    async def removed(self, limit: int) -> tuple[int, list[FileName]]:
+        """Return how many cached files are listed no more, and the first of them by project."""
+        count = next(iter(await read(self._commands, COUNT_REMOVED)))
+        rows = await read(self._commands, REMOVED, (limit,))
+        return int(count[0]), [FileName(row[0], row[1], "file") for row in rows]
 
     async def forget_blobs(self, digests: list[str]) -> None:
         """Remove blobs' rows and all rows of files that they hold."""

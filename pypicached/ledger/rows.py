@@ -42,6 +42,10 @@ class CachedFile(msgspec.Struct, frozen=True, kw_only=True):
     first_cached_at: float
     last_used_at: float
     hits: int = 0
+    # When its index took it in, as its page said; None if it did not.
+    uploaded_at: float | None = None
+    # Since when its page lists it no more; None: it does, as far as is known.
+    removed_at: float | None = None
 
 
 class FileName(msgspec.Struct, frozen=True):

@@ -160,6 +160,15 @@ MIGRATIONS: tuple[str, ...] = (
     DROP INDEX file_by_blob;
     CREATE INDEX file_by_blob ON file (sha256, project, filename);
     """,
+    """
+    -- When the index took a file in (`[policy] min_age` goes by it), and since when its page lists
+    -- it no more.
+    ALTER TABLE file ADD COLUMN uploaded_at REAL;
+    ALTER TABLE file ADD COLUMN removed_at REAL;
+    -- `status` tells of what was removed: almost nothing.
+    CREATE INDEX file_removed ON file (kind, project, index_name, filename)
+    WHERE removed_at IS NOT NULL;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

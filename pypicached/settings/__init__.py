@@ -6,7 +6,7 @@ file and looks at directories; creates and changes nothing.
 
 from pypicached.settings.addresses import split_listen
 from pypicached.settings.load import Loaded, load
-from pypicached.settings.model import Cache, Index, Limits, Server, Settings, Share
+from pypicached.settings.model import Cache, Index, Limits, Policy, Server, Settings, Share
 from pypicached.settings.places import Places, default_sockets, find_places
 from pypicached.settings.problems import Problem, describe
 from pypicached.settings.secret import Secret
@@ -25,6 +25,7 @@ __all__ = [
     "Limits",
     "Loaded",
     "Places",
+    "Policy",
     "Problem",
     "Row",
     "Secret",

@@ -22,7 +22,7 @@ from pypicached.settings.environment import (
     variable_of,
 )
 from pypicached.settings.indexes import IndexLayer, IndexReader
-from pypicached.settings.model import Cache, Limits, Server, Settings
+from pypicached.settings.model import Cache, Limits, Policy, Server, Settings
 from pypicached.settings.places import Places
 from pypicached.settings.problems import Problems
 from pypicached.settings.schema import DEFAULT_INDEX, SECTIONS, default_of, find_key, suggest_key
@@ -80,6 +80,7 @@ def load(
         cache=Cache(**layers.section("cache")),
         indexes=indexes,
         limits=Limits(**layers.section("limits")),
+        policy=Policy(**layers.section("policy")),
     )
     return Loaded(settings, layers.sources | reader.sources, warnings, path)
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from pypicached.requirement import Requirement
 from pypicached.settings.secret import HIDDEN, Secret, read_secret
 
 # PRODUCT section 4: a share of the disk that is left free is never less than this.
@@ -135,6 +136,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     metadata_size: int
 
 
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """`[policy]`: what is not served, whatever an index says."""
+
+    # Seconds since its upload before a file is served; 0.0 is "off".
+    min_age: float
+    deny: tuple[Requirement, ...]
+    # Empty: everything.
+    allow: tuple[Requirement, ...]
+    # Globs on normalized names of projects that need not be of age.
+    exempt: tuple[str, ...]
+    # Whether cached files that their index has removed are still served.
+    removed_files: Literal["keep", "refuse"]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set; `indexes` are in file order, at least one."""
 
@@ -142,3 +157,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache: Cache
     indexes: tuple[Index, ...]
     limits: Limits
+    policy: Policy

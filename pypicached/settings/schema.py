@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from pypicached.settings import values
+from pypicached.settings import rules, values
 from pypicached.settings.urls import PYPI_URL
 from pypicached.settings.values import Kind, Parse
 
@@ -55,6 +55,13 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "page_size": Key(values.size(), "128MiB"),
         "metadata_size": Key(values.size(), "8MiB"),
     },
+    "policy": {
+        "min_age": Key(values.duration(off=True), "off"),
+        "deny": Key(rules.parse_requirements, (), "list"),
+        "allow": Key(rules.parse_requirements, (), "list"),
+        "exempt": Key(rules.parse_globs, (), "list"),
+        "removed_files": Key(values.one_of("keep", "refuse"), "keep"),
+    },
 }
 # `name` and `url` are read by `indexes`, because they depend on each other.
 INDEX: dict[str, Key] = {
@@ -67,8 +74,8 @@ INDEX: dict[str, Key] = {
     "ca_file": Key(values.parse_path),
     "timeout": Key(values.duration(), "30s"),
     "connect_timeout": Key(values.duration(), "5s"),
-    "projects": Key(values.parse_globs, (), "list"),
-    "exclude": Key(values.parse_globs, (), "list"),
+    "projects": Key(rules.parse_globs, (), "list"),
+    "exclude": Key(rules.parse_globs, (), "list"),
 }
 INDEX_KEYS = ("name", "url", *INDEX)
 INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")

@@ -146,7 +146,7 @@ def parse_socket_path(value: object, base: Path) -> Path:
 
 def parse_listen(value: object, base: Path) -> tuple[str, ...]:
     """Accept a list of "HOST:PORT", "[IPV6]:PORT" and "unix:/path", at least one, none twice."""
-    addresses = tuple(_listen(item, base) for item in _texts(value))
+    addresses = tuple(_listen(item, base) for item in parse_texts(value))
     if not addresses:
         raise BadValueError("at least one address is needed")
     twice = {a for a in addresses if addresses.count(a) > 1}
@@ -164,20 +164,6 @@ def _listen(text: str, base: Path) -> str:
         message, _, suggestion = str(error).partition("; ")
         raise BadValueError(f"{quote(text)} {message}", suggestion) from None
     return text
-
-
-def parse_globs(value: object, _base: Path) -> tuple[str, ...]:
-    """Accept a list of project names with `*` and `?`; they are normalized (PEP 503)."""
-    return tuple(_glob(item) for item in _texts(value))
-
-
-def _glob(text: str) -> str:
-    glob = re.sub(r"[-_.]+", "-", text).lower()
-    if re.fullmatch(r"[a-z0-9*?-]+", glob) is None:
-        raise BadValueError(
-            f"{quote(text)} is no project name, nor one with * and ?", 'say e.g. "acme-*"'
-        )
-    return glob
 
 
 def one_of(*choices: str) -> Parse:
@@ -297,7 +283,8 @@ def _text(value: object) -> str:
     return value
 
 
-def _texts(value: object) -> list[str]:
+def parse_texts(value: object) -> list[str]:
+    """Accept a list of texts."""
     if isinstance(value, str):
         raise BadValueError("must be a list, not text", f'write ["{clean(value, 60)}"]')
     if not isinstance(value, list | tuple):

@@ -16,7 +16,13 @@ from collections.abc import Awaitable, Callable, Collection
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from pypicached.errors import NotFoundError, PypicachedError, UpstreamPausedError, clean
+from pypicached.errors import (
+    NotFoundError,
+    PypicachedError,
+    RefusedError,
+    UpstreamPausedError,
+    clean,
+)
 from pypicached.logs import event
 from pypicached.web.errors import Reply, build_reply, reply_of
 from pypicached.web.exchange import SERVER, ClientGoneError, Exchange
@@ -114,6 +120,8 @@ class PublicApp:
 
     def _refused(self, exchange: Exchange, error: PypicachedError) -> web.Response:
         reply = reply_of(error)
+        if isinstance(error, RefusedError):
+            self._metrics.refused(error.rule)
         if reply.status >= 500:
             # Of an upstream that is left alone, the log has told when it went, and why.
             known = isinstance(error, UpstreamPausedError)

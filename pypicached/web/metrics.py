@@ -56,11 +56,17 @@ class Metrics:
         self._children = {
             kind: self._latency.labels(kind) for kind in ("page", "file", "metadata", "other")
         }
+        # By rule.
+        self._refusals: Counter[str] = Counter()
         self._registry.register(self)
 
     def observe(self, kind: str, seconds: float) -> None:
         """One request was answered."""
         self._children[kind].observe(seconds)
+
+    def refused(self, rule: str) -> None:
+        """One request was refused by a rule."""
+        self._refusals[rule] += 1
 
     def text(self) -> bytes:
         """Return everything in the text format."""
@@ -97,6 +103,17 @@ class Metrics:
         for labels, value in sorted(self._usage.upstream.items()):
             upstream.add_metric(labels, value)
         yield upstream
+        refusals = CounterMetricFamily(
+            "pypicached_refusals", "Requests that a rule refused.", labels=["rule"]
+        )
+        for rule, value in sorted(self._refusals.items()):
+            refusals.add_metric([rule], value)
+        yield refusals
+        yield CounterMetricFamily(
+            "pypicached_removed_files",
+            "Cached files that their index was found to list no more.",
+            value=self._observations.removed_files,
+        )
         yield CounterMetricFamily(
             "pypicached_verification_failures",
             "Files from upstream that did not match their length or digest.",

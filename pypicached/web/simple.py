@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.decoded import DecodedPages
+from pypicached.cache.gate import Gate, refuse
 from pypicached.cache.pages import HIT, Answer
 from pypicached.cache.renderings import VARY, Rendering, Variant
 from pypicached.errors import (
@@ -44,11 +45,13 @@ class SimplePages:
         catalog: Catalog,
         usage: Usage,
         decoded: DecodedPages,
+        gate: Gate,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
         self._decoded = decoded
+        self._gate = gate
         self._usage = usage
         self._now = now
         # Clients send a handful of header pairs; each is understood once.
@@ -74,7 +77,9 @@ class SimplePages:
         project = checked_name(raw_name)
         if project != raw_name:
             return redirect(exchange, f"../{project}/", 301)
-        variant = Variant(*self.negotiate(exchange), exchange.up, self._catalog.cached_set)
+        self._gate.check_name(project)
+        revision, cached = self._gate.revision, self._catalog.cached_set
+        variant = Variant(*self.negotiate(exchange), exchange.up, revision, cached)
         page = self._catalog.ready(project, index)
         forced = "no-cache" in (exchange.header("Cache-Control") or "").lower()
         if page is not None and page.row.state == "present" and not forced:
@@ -82,9 +87,12 @@ class SimplePages:
         else:
             answer = await self._ask(exchange, project, index, no_cache=forced, wanted=variant)
         rendering = answer.page.renderings.get(variant)
-        if rendering is None:
+        if rendering is None or self._now() >= rendering.valid_until:
             owner = self._catalog.pages[answer.page.row.index]
             rendering = await owner.render(answer.page, variant)
+        if rendering.refused is not None:
+            exchange.index = answer.page.row.index
+            refuse(rendering.refused)
         return self._respond(exchange, answer, rendering)
 
     def with_slash(self, exchange: Exchange, raw_name: str) -> web.Response:
@@ -131,6 +139,7 @@ class SimplePages:
         """Redirect `/simple/{project}/{filename}` to the file of that name (proxpi's URLs)."""
         exchange.kind = "page"
         project = checked_name(raw_name)
+        self._gate.check_name(project)
         answer = await self._ask(exchange, project, index, no_cache=False)
         sidecar = filename.endswith(".metadata")
         wanted = filename.removesuffix(".metadata")
@@ -138,6 +147,7 @@ class SimplePages:
         # Nothing of a quarantined project is listed.
         for file in page.files if page.status != "quarantined" else ():
             if file.filename == wanted:
+                self._gate.check_listed(answer.page.row.index, project, file)
                 link = f"{exchange.up}files/{answer.page.row.index}/{link_path(file.url)}"
                 return redirect(exchange, link + (".metadata" if sidecar else ""), 302)
         raise FileNotListedError("the project's page lists no file of that name")

@@ -31,6 +31,7 @@ ASKING = (
     "status",
     "stats",
     "list",
+    "explain",
     "prune",
     "verify",
     "invalidate",
@@ -123,6 +124,34 @@ def test_stats__json(control_socket: Path) -> None:
     """The document is that of the contract."""
     document = json.loads(_run("stats", "--json", "--socket", control_socket).stdout)
     assert msgspec.convert(document, Stats).kinds["file"].hits == 7
+
+
+def test_explain__lines(control_socket: Path, operations: FakeOperations) -> None:
+    """A line a file: its state, and why it is not listed, without its name again."""
+    result = _run("explain", "Demo>=1", "--socket", control_socket)
+    assert (result.exit_code, operations.asked) == (0, ["demo>=1"])
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert lines[0] == ["filename", "index", "uploaded_at", "state", "cached", "reason"]
+    assert lines[1] == ["demo-1.0.tar.gz", "pypi", USED_AT, "listed", "cached", ""]
+    assert lines[2][3:] == [
+        "refused",
+        "",
+        "held back by [policy] min_age until 2026-01-09 03:04 UTC",
+    ]
+
+
+def test_explain__json(control_socket: Path) -> None:
+    """One document."""
+    document = json.loads(_run("explain", "demo", "--json", "--socket", control_socket).stdout)
+    assert [file["rule"] for file in document["files"]] == [None, "min_age"]
+
+
+@pytest.mark.parametrize("asked", ["demo[extra]", "-x/", "demo @ file:///x", "demo; os_name"])
+def test_explain__no_requirement(control_socket: Path, asked: str) -> None:
+    """What is no project with versions is wrong usage, in one sentence."""
+    result = _run("explain", "--socket", control_socket, "--", asked)
+    assert result.exit_code == 2
+    assert "requirement" in result.stderr or "only a name" in result.stderr
 
 
 def test_list__projects(control_socket: Path, operations: FakeOperations) -> None:

@@ -19,6 +19,8 @@ from pypicached.errors import ProjectNotFoundError
 from pypicached.messages import (
     DiskStatus,
     DownloadStatus,
+    ExplainedFile,
+    Explanation,
     Failure,
     FileRow,
     IndexStatus,
@@ -119,6 +121,27 @@ class FakeOperations:
         counters = KindStats(requests=10, hits=7, bytes_from_cache=1536)
         return Stats(USED_AT, {"file": counters}, {"pypi": counters}, [TopProject("demo", 10, 99)])
 
+    async def explain(self, asked: Requirement) -> Explanation:
+        """Return one file that is listed, and one that is not."""
+        self.asked.append(str(asked))
+        if self.error:
+            raise self.error
+        held = "held back by [policy] min_age until 2026-01-09 03:04 UTC: demo-2.0.tar.gz"
+        return Explanation(
+            "demo",
+            "pypi",
+            USED_AT,
+            None,
+            [
+                ExplainedFile(
+                    "demo-1.0.tar.gz", "pypi", "1.0", USED_AT, True, True, True, None, ""
+                ),
+                ExplainedFile(
+                    "demo-2.0.tar.gz", "pypi", "2.0", USED_AT, False, False, False, "min_age", held
+                ),
+            ],
+        )
+
     async def list_projects(self, sort: str) -> Iterator[ProjectRow]:
         """Return `projects`."""
         self.asked.append(sort)
@@ -207,7 +230,7 @@ def serving(operations: FakeOperations, *, readers_gid: int | None = None) -> It
 
 
 async def _start(operations: FakeOperations, path: Path, readers_gid: int | None) -> web.AppRunner:
-    app = build_app(cast(Any, operations), cast(Any, operations), readers_gid=readers_gid)
+    app = build_app(*[cast(Any, operations)] * 3, readers_gid=readers_gid)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()

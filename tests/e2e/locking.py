@@ -6,6 +6,7 @@ upstream is also the tools' proxy, so that its record holds whatever they ask pa
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -147,3 +148,25 @@ class LockingTool:
         assert "did not match" in "".join(daemon.ask("status")["problems"])
         upstream.heal()
         assert (self.install(workplace), workplace.installed()) == (True, {"app": "1.0"})
+
+    def test_lock__min_age(
+        self,
+        upstream: ThreadedFakeUpstream,
+        make_daemon: MakeDaemon,
+        make_workplace: MakeWorkplace,
+    ) -> None:
+        """Behind a minimum age the older release is locked; a lock of the fresh one is refused."""
+        yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+        fresh = make_wheel("app", "2.0", size_bytes=100_000, upload_time=yesterday)
+        upstream.add("app", make_wheel("app", "1.0"), fresh)
+        lock = self.lock(make_workplace(make_daemon(upstream.url).start()))
+        assert self.locked_hashes(lock) == {"app": {f"sha256:{fresh.sha256}"}}
+        strict = make_daemon(upstream.url, PYPICACHED_POLICY__MIN_AGE="7d").start()
+        careful, hasty = make_workplace(strict), make_workplace(strict)
+        assert self.lock(careful) != lock
+        assert (self.install(careful), careful.installed()) == (True, {"app": "1.0"})
+        (hasty.directory / self.lock_filename).write_text(lock)
+        done = hasty.run(*self.install_command)
+        assert (done.returncode != 0, hasty.installed()) == (True, {})
+        assert "app" in done.stdout + done.stderr
+        assert strict.blobs_of(len(fresh.body)) == []

@@ -99,7 +99,7 @@ async def test_files__of_a_large_project(ledger: Ledger) -> None:
     names = [f"f{n:04}" for n in range(MANY)]
     async with ledger.files._writer.transaction() as db:
         await db.executemany(
-            "INSERT INTO file VALUES ('pypi', ?, 'file', ?, ?, x'00', ?, 1, 0, 1.0, 0)",
+            "INSERT INTO file VALUES ('pypi', ?, 'file', ?, ?, x'00', ?, 1, 0, 1.0, 0, 1.0, NULL)",
             [
                 (f"files.test/{name}", project, name, n // 1200)
                 for project in ("o", "p", "q")

@@ -14,6 +14,10 @@ from pypicached.ledger import Ledger, connection, copies
 from pypicached.ledger.schema import MIGRATIONS, VERSION
 from tests.ledger.rows import digest_of, file_row, page_row
 
+# Statements of the first version.
+FIRST_BLOB = "INSERT INTO blob VALUES (?, ?, ?, 1.0)"
+FIRST_FILE = "INSERT INTO file VALUES ('pypi', ?, 'file', 'alpha', ?, ?, ?, 1, 1.0, 1.0, 0)"
+
 
 @contextlib.contextmanager
 def program_of(version: int) -> Iterator[None]:
@@ -40,6 +44,19 @@ async def record(path: Path, *names: str) -> None:
             await ledger.pages.put(page_row(name))
 
 
+async def record_first(path: Path, *names: str) -> None:
+    """Cache files as the first version's program did."""
+    with program_of(1):
+        async with Ledger.open(path) as ledger:
+            for name in names:
+                row = file_row(name)
+                digest = bytes.fromhex(row.sha256)
+                async with ledger.files._writer.transaction() as db:
+                    await db.execute(FIRST_BLOB, (digest, row.size_bytes, 4096))
+                    await db.execute(FIRST_FILE, (row.path, row.filename, digest, row.size_bytes))
+                await ledger.pages.put(page_row(name))
+
+
 def beside(path: Path) -> list[str]:
     """Return what lies beside the ledger, by the part of its name that is its own."""
     return sorted(p.name[len(path.name) :] for p in path.parent.iterdir() if p != path)
@@ -48,8 +65,7 @@ def beside(path: Path) -> list[str]:
 async def test_upgrade__from_the_first_version(tmp_path: Path) -> None:
     """All that an old ledger holds is there afterwards, and counted."""
     path = tmp_path / "ledger.sqlite"
-    with program_of(1):
-        await record(path, "a", "b")
+    await record_first(path, "a", "b")
     async with Ledger.open(path) as ledger:
         assert f"kept as {path}.version-1" in ledger.notes[0]
         assert await ledger.files.totals() == (2, 8192)
@@ -91,8 +107,7 @@ async def test_going_back__and_forth(tmp_path: Path) -> None:
 async def test_going_back__two_versions(tmp_path: Path) -> None:
     """Of several copies it takes the newest version that it can use, and of that the latest."""
     path = tmp_path / "ledger.sqlite"
-    with program_of(1):
-        await record(path, "first")
+    await record_first(path, "first")
     await record(path, "second")
     for name in (f"{path}.version-{VERSION}", f"{path}.version-{VERSION}.10"):
         await record(Path(name), name[-2:])
@@ -119,8 +134,7 @@ async def test_going_back__damaged_copy(tmp_path: Path) -> None:
 async def test_copy__broken_off(tmp_path: Path) -> None:
     """What a crash left of a copy is no copy; the next start makes a whole one."""
     path = tmp_path / "ledger.sqlite"
-    with program_of(1):
-        await record(path, "a")
+    await record_first(path, "a")
     for suffix in ("", "-journal"):
         Path(f"{path}.unfinished{suffix}").write_bytes(b"half")
     assert (await files_of(path))[1] == ["a"]
@@ -130,20 +144,19 @@ async def test_copy__broken_off(tmp_path: Path) -> None:
 async def test_copy__no_room(tmp_path: Path) -> None:
     """Without a copy there is no migration: an error, and the older program goes on."""
     path = tmp_path / "ledger.sqlite"
-    with program_of(1):
-        await record(path, "a")
+    await record_first(path, "a")
     Path(f"{path}.unfinished").mkdir()
     with pytest.raises(LedgerError, match="cannot use the ledger"):
         await files_of(path)
-    with program_of(1):
-        assert await files_of(path) == ([], ["a"])
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT filename FROM file").fetchall() == [("a",)]
 
 
 async def test_copy__is_for_its_owner(tmp_path: Path) -> None:
     """Who asked for what is nobody else's business."""
     path = tmp_path / "ledger.sqlite"
-    with program_of(1):
-        await record(path, "a")
+    await record_first(path, "a")
     await files_of(path)
     copy = Path(f"{path}.version-1")
     assert copy.stat().st_mode & 0o077 == 0

@@ -87,7 +87,7 @@ max_size = "big"
 [[index]]
 name = "simple"
 url = "ftp://example.test/"
-[policy]
+[policies]
 min_age = "7d"
 """
     env = {"PYPICACHED_CACHE__MAX_SIZE": "1GiB", "PYPICACHED_LIMITS__CLIENTS": "few"}
@@ -98,7 +98,7 @@ min_age = "7d"
         "index[1].name",
         "index[1].url",
         "limits.clients",
-        "policy",
+        "policies",
         "server.listn",
     ]
 
@@ -120,7 +120,8 @@ def test_problems__name_their_layer(refuse: Refuse) -> None:
         ("[limits]\nmax_siz = 1\n", "limits.max_siz", 'did you mean "cache.max_size"?'),
         ('[[index]]\nname = "pypi"\ntimout = 1\n', "index.pypi.timout", 'mean "timeout"?'),
         ("[cache]\nverbosity = 1\n", "cache.verbosity", ""),
-        ("[policy]\n", "policy", ""),
+        ("[policies]\n", "policies", 'did you mean "policy"?'),
+        ("[quota]\n", "quota", ""),
     ],
 )
 def test_unknown_key__nearest(refuse: Refuse, text: str, key: str, hint: str) -> None:

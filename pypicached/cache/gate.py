@@ -1,0 +1,84 @@
+"""Who stands between what is here and who asks: policy and quarantine, at every way to a file.
+
+The rules are `policy`'s, the facts come from a page or from a stored file's row; here they meet, at
+one moment. Nothing is asked, and nothing is remembered but the rules in force.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pypicached.cache.quarantine import Quarantine
+from pypicached.cache.sidecars import SIDECAR
+from pypicached.errors import RefusedError
+from pypicached.ledger import CachedFile
+from pypicached.policy import Facts, Rules, Verdict, decide, decide_project, moment_of
+from pypicached.simple.model import ProjectFile
+
+
+class Gate:
+    """The rules in force. Single-threaded; `revision` tells what was rendered by others."""
+
+    def __init__(
+        self, rules: Rules, quarantine: Quarantine, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self.rules = rules
+        self.revision = 0
+        self.quarantine = quarantine
+        self._now = now
+
+    def apply(self, rules: Rules) -> None:
+        """Put other rules in force, from the next request on."""
+        self.rules = rules
+        self.revision += 1
+
+    def check_name(self, project: str) -> None:
+        """Raise RefusedError if nothing of a project is served, whatever its index says."""
+        if self.rules.active:
+            refuse(decide_project(project, self.rules))
+
+    def check_project(self, index: str, project: str) -> None:
+        """Raise RefusedError if nothing of an index's project is served."""
+        self.quarantine.check(index, project)
+        self.check_name(project)
+
+    def check_listed(self, index: str, project: str, file: ProjectFile) -> None:
+        """Raise RefusedError if a file that is on its project's page is not served."""
+        self.quarantine.check(index, project)
+        refuse(self.judge(facts_of_listed(project, file)))
+
+    def check_stored(self, file: CachedFile) -> bool:
+        """Raise RefusedError if a stored file is not served; False if only its page can tell.
+
+        That is so of files that were kept before their pages had dates.
+        """
+        self.quarantine.check(file.index, file.project)
+        verdict = self.judge(facts_of_stored(file))
+        if verdict.rule == "min_age" and file.uploaded_at is None:
+            return False
+        refuse(verdict)
+        return True
+
+    def judge(self, facts: Facts) -> Verdict:
+        """Return what the rules say of a file now."""
+        return decide(facts, self.rules, self._now())
+
+
+def facts_of_listed(project: str, file: ProjectFile) -> Facts:
+    """Return the facts of a file on its project's page."""
+    return Facts(project, file.filename, moment_of(file.upload_time))
+
+
+def facts_of_stored(file: CachedFile) -> Facts:
+    """Return the facts of a stored file, or of the file whose sidecar it is."""
+    filename = file.filename
+    if file.kind == "metadata":
+        filename = filename.removesuffix(SIDECAR)
+    return Facts(file.project, filename, file.uploaded_at, file.removed_at is not None)
+
+
+def refuse(verdict: Verdict) -> None:
+    """Raise RefusedError unless a verdict is in favour."""
+    if verdict.rule is not None:
+        raise RefusedError(verdict.reason, rule=verdict.rule)

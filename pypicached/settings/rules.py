@@ -1,0 +1,35 @@
+"""Lists of rules over projects, as settings have them: globs on names, and requirements. Pure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pypicached.requirement import EXAMPLE, Requirement, parse_requirement
+from pypicached.settings.values import BadValueError, parse_texts, quote
+
+
+def parse_globs(value: object, _base: Path) -> tuple[str, ...]:
+    """Accept a list of project names with `*` and `?`; they are normalized (PEP 503)."""
+    return tuple(map(_glob, parse_texts(value)))
+
+
+def _glob(text: str) -> str:
+    glob = re.sub(r"[-_.]+", "-", text).lower()
+    if re.fullmatch(r"[a-z0-9*?-]+", glob) is None:
+        raise BadValueError(
+            f"{quote(text)} is no project name, nor one with * and ?", 'say e.g. "acme-*"'
+        )
+    return glob
+
+
+def parse_requirements(value: object, _base: Path) -> tuple[Requirement, ...]:
+    """Accept a list of requirements: a project, and if need be versions of it."""
+    return tuple(map(_requirement, parse_texts(value)))
+
+
+def _requirement(text: str) -> Requirement:
+    try:
+        return parse_requirement(text)
+    except ValueError as error:
+        raise BadValueError(str(error).partition(";")[0], EXAMPLE) from None
