@@ -54,6 +54,8 @@ class Gate:
         That is so of files that were kept before their pages had dates.
         """
         self.quarantine.check(file.index, file.project)
+        if not self.rules.active:
+            return True
         verdict = self.judge(facts_of_stored(file))
         if verdict.rule == "min_age" and file.uploaded_at is None:
             return False
