@@ -30,6 +30,7 @@ from pypicached.cache.pins import Pins
 from pypicached.cache.project_list import ListRefresh, ProjectLists
 from pypicached.cache.pruning import Pruning
 from pypicached.cache.quarantine import Quarantine
+from pypicached.cache.recall import Recall
 from pypicached.cache.recovery import count_stored
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderer import Renderer
@@ -129,7 +130,10 @@ class Assembly:
         small: Memory[str, bytes] = Memory(settings.cache.memory // 2)
         self.rereading = Rereading(self.ledger, self.blobs, self.observations, now=self._now)
         self._stack.push_async_callback(self.rereading.close)
-        self.stored = StoredFiles(self.ledger, self.blobs, small, self.gate, self.rereading)
+        self.recall = Recall(now=self._now)
+        self.stored = StoredFiles(
+            self.ledger, self.blobs, small, self.gate, self.rereading, self.recall
+        )
         self.decoded = DecodedPages()
         worker = Worker(self.store)
         pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}

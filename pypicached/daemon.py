@@ -109,6 +109,7 @@ class Daemon:
         self._background(parts.eviction.run(), "eviction")
         self._background(reconcile(parts.ledger, parts.blobs), "comparison of ledger and disk")
         self._background(parts.rereading.run(), "reading of what was sent")
+        self._background(parts.recall.run(parts.catalog.look), "looking for what was withdrawn")
         self._background(self._flush(), "flush of counters")
         self._background(Probing(parts.connections.values()).run(), "probes of failing upstreams")
         app = parts.build_faces(clients)

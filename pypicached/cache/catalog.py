@@ -56,6 +56,19 @@ class Catalog:
                 return page
         return None
 
+    async def look(self, index: str, project: str, seconds: float) -> float:
+        """Have an index asked for a page that it has not vouched for so long, if it may be asked.
+
+        Returns in how many seconds it will be so old (again). Raises as `page` does.
+        """
+        if index not in self.candidates(project, index):
+            return seconds
+        age = await self.pages[index].age(project)
+        if age is not None and 0 <= age < seconds:
+            return seconds - age
+        await self.page(project, index)
+        return seconds
+
     async def page(
         self,
         project: str,

@@ -307,6 +307,11 @@ class Pages:
             self._memory.put(key, page, page.size_bytes)
         return rendering
 
+    async def age(self, project: str) -> float | None:
+        """Return how many seconds ago upstream vouched for a page, None if it is not stored."""
+        page = await self.stored(project)
+        return None if page is None else page.age(self._now())
+
     def forget(self, project: str) -> None:
         """Drop a page from memory: its row has changed or gone."""
         self._memory.drop((self.index, project))

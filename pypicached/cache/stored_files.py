@@ -16,6 +16,7 @@ import msgspec
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.gate import Gate
 from pypicached.cache.memory import Memory
+from pypicached.cache.recall import Recall
 from pypicached.cache.rereading import Rereading
 from pypicached.cache.trouble import Trouble
 from pypicached.errors import LedgerError
@@ -55,12 +56,14 @@ class StoredFiles:
         memory: Memory[str, bytes],
         gate: Gate,
         rereading: Rereading,
+        recall: Recall,
     ) -> None:
         self._ledger = ledger
         self._blobs = blobs
         self._memory = memory
         self._gate = gate
         self._rereading = rereading
+        self._recall = recall
         self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
         # Grows whenever entries go.
         self._removals = 0
@@ -107,6 +110,7 @@ class StoredFiles:
     def _open(self, entry: CachedFile) -> Hit | None:
         if not self._gate.check_stored(entry):
             return None
+        self._recall.met(entry.index, entry.project)
         body = self._memory.get(entry.sha256)
         if body is not None:
             return Hit(entry, body, -1)
