@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import ssl
 from collections.abc import Callable
 
 from pypicached.cache.ageing import Ageing
@@ -41,7 +40,6 @@ from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
 from pypicached.credentials import Credentials
-from pypicached.errors import StartError
 from pypicached.explaining import Explaining
 from pypicached.host import own
 from pypicached.keeping import Keeping
@@ -50,6 +48,7 @@ from pypicached.logs import event
 from pypicached.operations import Operations
 from pypicached.ownership import IndexRule
 from pypicached.policy import Rules
+from pypicached.reach import build_reach
 from pypicached.settings import Index, Policy, Settings
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
@@ -177,12 +176,6 @@ class Assembly:
         def on_request(kind: Kind, outcome: str) -> None:
             usage.count_upstream(kind, index.name, outcome)
 
-        tls: ssl.SSLContext | bool = True
-        if index.ca_file is not None:
-            try:
-                tls = ssl.create_default_context(cafile=str(index.ca_file))
-            except (OSError, ssl.SSLError) as error:
-                raise StartError(f"index {index.name}: cannot use its ca_file: {error}") from error
         connection = Connection(
             index.name,
             index.url,
@@ -195,7 +188,7 @@ class Assembly:
             authorization=credentials,
             reread=credentials.reread,
             on_request=on_request,
-            tls=tls,
+            reach=build_reach(index, self._settings.proxies),
             offline=self.offline,
             now=self._now,
         )
@@ -252,8 +245,8 @@ class Assembly:
             negative_ttl=cache.negative_ttl,
             stale_while_revalidate=cache.stale_while_revalidate,
             stale_if_error=cache.stale_if_error,
-            page_deadline=cache.page_deadline,
-            cold_deadline=cache.cold_deadline,
+            page_deadline=index.page_deadline or cache.page_deadline,
+            cold_deadline=index.cold_deadline or cache.cold_deadline,
         )
 
     def build_faces(self, clients: int) -> PublicApp:
@@ -304,7 +297,10 @@ class Assembly:
                 self.files,
                 usage,
                 private=private,
-                cold_deadlines=dict.fromkeys(private, settings.cache.cold_deadline),
+                cold_deadlines={
+                    index.name: index.file_deadline or self._times(index).cold_deadline
+                    for index in settings.indexes
+                },
             ),
             people=PeoplePages(self.operations, metrics),
             metrics=metrics,

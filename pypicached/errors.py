@@ -106,6 +106,10 @@ class UpstreamAnswerError(UpstreamError):
     """Upstream answered, but with something that an index does not say, or beyond a bound."""
 
 
+class AddressRefusedError(UpstreamAnswerError):
+    """An index led to an address where it has no business: nothing was connected to."""
+
+
 class VerificationError(UpstreamError):
     """The bytes of a file did not match the length or the digests that its index gave."""
 

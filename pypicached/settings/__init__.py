@@ -6,7 +6,18 @@ file and looks at directories; creates and changes nothing.
 
 from pypicached.settings.addresses import split_listen
 from pypicached.settings.load import Loaded, load
-from pypicached.settings.model import Cache, Index, Limits, Policy, Server, Settings, Share
+from pypicached.settings.model import (
+    SCHEMES,
+    Cache,
+    EnvironmentProxies,
+    Index,
+    Limits,
+    Policy,
+    ProxyUrl,
+    Server,
+    Settings,
+    Share,
+)
 from pypicached.settings.places import Places, default_sockets, find_places
 from pypicached.settings.problems import Problem, describe
 from pypicached.settings.secret import Secret
@@ -20,13 +31,16 @@ from pypicached.settings.units import (
 )
 
 __all__ = [
+    "SCHEMES",
     "Cache",
+    "EnvironmentProxies",
     "Index",
     "Limits",
     "Loaded",
     "Places",
     "Policy",
     "Problem",
+    "ProxyUrl",
     "Row",
     "Secret",
     "Server",

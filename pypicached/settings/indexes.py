@@ -62,6 +62,7 @@ class IndexReader:
         if root is not None:
             self._add_credentials(fields, root, label)
         self._check_authentication(fields, label)
+        self._check_certificate(fields, root, label)
         self._check_files(fields, label)
         if len(self._problems.found) > before or name is None or root is None:
             return None
@@ -115,8 +116,14 @@ class IndexReader:
         elif has_password and not fields["username"]:
             self._problems.add(f"{label}.username", "is missing; there is a password")
 
+    def _check_certificate(self, fields: dict[str, Any], root: IndexUrl | None, label: str) -> None:
+        if fields["client_key"] and not fields["client_cert"]:
+            self._problems.add(f"{label}.client_cert", "is missing; there is a client_key")
+        if fields["client_cert"] and root is not None and not root.url.startswith("https:"):
+            self._problems.add(f"{label}.client_cert", "is of no use with an http:// url")
+
     def _check_files(self, fields: dict[str, Any], label: str) -> None:
-        for name in ("password_file", "token_file", "ca_file"):
+        for name in ("password_file", "token_file", "ca_file", "client_cert", "client_key"):
             path: Path | None = fields[name]
             if path is None or not (why := _why_unusable(path)):
                 continue

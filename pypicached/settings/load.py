@@ -25,6 +25,7 @@ from pypicached.settings.indexes import IndexLayer, IndexReader
 from pypicached.settings.model import Cache, Limits, Policy, Server, Settings
 from pypicached.settings.places import Places
 from pypicached.settings.problems import Problems
+from pypicached.settings.proxies import read_proxies
 from pypicached.settings.schema import DEFAULT_INDEX, SECTIONS, default_of, find_key, suggest_key
 from pypicached.settings.urls import IndexUrl, parse_index_url
 from pypicached.settings.values import BadValueError, from_text, parse_socket_path
@@ -74,13 +75,16 @@ def load(
     reader = IndexReader(_index_layer(document, path, env, given, problems), env, problems)
     indexes = reader.read()
     problems.raise_if_any()
+    proxies, told = read_proxies(env)
     warnings = [*environment_warnings(env), *_replaced(document, env, given), *reader.warnings]
+    warnings += told
     settings = Settings(
         server=Server(**layers.section("server")),
         cache=Cache(**layers.section("cache")),
         indexes=indexes,
         limits=Limits(**layers.section("limits")),
         policy=Policy(**layers.section("policy")),
+        proxies=proxies,
     )
     return Loaded(settings, layers.sources | reader.sources, warnings, path)
 

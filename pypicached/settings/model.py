@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
+from pypicached.exempt import is_exempt
+from pypicached.networks import Network
 from pypicached.requirement import Requirement
 from pypicached.settings.secret import HIDDEN, Secret, read_secret
 
 # PRODUCT section 4: a share of the disk that is left free is never less than this.
 MIN_FREE_FLOOR_BYTES = 2 * 1024**3
+
+Scheme = Literal["http", "https"]
+SCHEMES: tuple[Scheme, ...] = ("http", "https")
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -74,6 +80,38 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
         return self.min_free
 
 
+class ProxyUrl(msgspec.Struct, frozen=True):
+    """An HTTP proxy: `url` has no credentials; text of it has asterisks in their place."""
+
+    url: str
+    username: str | None = None
+    password: Secret | None = None
+
+    def __str__(self) -> str:
+        return self.url if self.username is None else self.url.replace("//", f"//{HIDDEN}@", 1)
+
+    __repr__ = __str__
+
+
+class EnvironmentProxies(msgspec.Struct, frozen=True):
+    """`HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`: for every index without a `proxy` of its own.
+
+    `variables` tells which variable gave the proxy of a scheme.
+    """
+
+    by_scheme: dict[Scheme, ProxyUrl] = {}
+    variables: dict[Scheme, str] = {}
+    exempt: str = ""
+
+    def of(self, url: str) -> tuple[ProxyUrl, str] | None:
+        """Return the proxy for a URL and the variable that says so; None: asked directly."""
+        parts = urlsplit(url)
+        for scheme, proxy in self.by_scheme.items():
+            if scheme == parts.scheme and not is_exempt(parts.hostname or "", self.exempt):
+                return proxy, self.variables[scheme]
+        return None
+
+
 class Index(msgspec.Struct, frozen=True, kw_only=True):
     """`[[index]]`: one upstream. `url` ends in a slash and never carries a credential."""
 
@@ -87,12 +125,23 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     token: Secret | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
+    # For its own origin only; the key may stand in the certificate's file.
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    # None: those of the environment.
+    proxy: ProxyUrl | Literal["off"] | None = None
     # Seconds without a single byte, and seconds to connect.
     timeout: float
     connect_timeout: float
+    # Seconds; None: those of `Cache`, and for a file's first byte `cold_deadline`.
+    page_deadline: float | None = None
+    cold_deadline: float | None = None
+    file_deadline: float | None = None
     # Globs (`*` and `?`) on normalized names; empty `projects`: every name.
     projects: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    # Where it may lead to besides public addresses and those of its own kind.
+    allow_addresses: tuple[Network, ...] = ()
 
     @property
     def authentication(self) -> Literal["none", "basic", "bearer"]:
@@ -158,3 +207,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     indexes: tuple[Index, ...]
     limits: Limits
     policy: Policy
+    # For indexes without a `proxy`.
+    proxies: EnvironmentProxies = EnvironmentProxies()

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from pypicached.settings import rules, values
+from pypicached.settings.proxies import parse_proxy
 from pypicached.settings.urls import PYPI_URL
 from pypicached.settings.values import Kind, Parse
 
@@ -72,10 +73,17 @@ INDEX: dict[str, Key] = {
     "token": Key(values.parse_secret),
     "token_file": Key(values.parse_path),
     "ca_file": Key(values.parse_path),
+    "client_cert": Key(values.parse_path),
+    "client_key": Key(values.parse_path),
+    "proxy": Key(parse_proxy),
     "timeout": Key(values.duration(), "30s"),
     "connect_timeout": Key(values.duration(), "5s"),
+    "page_deadline": Key(values.duration()),
+    "cold_deadline": Key(values.duration()),
+    "file_deadline": Key(values.duration()),
     "projects": Key(rules.parse_globs, (), "list"),
     "exclude": Key(rules.parse_globs, (), "list"),
+    "allow_addresses": Key(values.parse_networks, (), "list"),
 }
 INDEX_KEYS = ("name", "url", *INDEX)
 INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from pypicached.settings.load import Loaded
-from pypicached.settings.model import Index, Settings, Share
+from pypicached.settings.model import Index, ProxyUrl, Settings, Share
 from pypicached.settings.schema import INDEX_KEYS, SECTIONS
 from pypicached.settings.secret import HIDDEN, Secret
 from pypicached.settings.units import format_duration, spell_size
@@ -31,9 +31,13 @@ class Row(msgspec.Struct, frozen=True):
 def rows(loaded: Loaded) -> list[Row]:
     """Return every setting that has a value, in the order of PRODUCT section 4."""
     found: list[Row] = []
+    sources = dict(loaded.sources)
+    for index in loaded.settings.indexes:
+        if index.proxy is None and (given := loaded.settings.proxies.of(index.url)):
+            sources[f"index.{index.name}.proxy"] = f"environment {given[1]}"
     for dotted, value in _walk(loaded.settings):
         if value is not None or dotted in _NONE:
-            found.append(Row(dotted, _spell(dotted, value), loaded.sources[dotted]))
+            found.append(Row(dotted, _spell(dotted, value), sources[dotted]))
     return found
 
 
@@ -43,7 +47,7 @@ def _walk(settings: Settings) -> list[tuple[str, object]]:
         found += _section(settings, section)
     for index in settings.indexes:
         found += [
-            (f"index.{index.name}.{key}", _index_value(index, key))
+            (f"index.{index.name}.{key}", _index_value(settings, index, key))
             for key in INDEX_KEYS
             if getattr(index, key) != ()
         ]
@@ -55,7 +59,10 @@ def _section(settings: Settings, section: str) -> list[tuple[str, object]]:
     return [(f"{section}.{key}", getattr(struct, key)) for key in SECTIONS[section]]
 
 
-def _index_value(index: Index, key: str) -> object:
+def _index_value(settings: Settings, index: Index, key: str) -> object:
+    if key == "proxy" and index.proxy is None:
+        given = settings.proxies.of(index.url)
+        return None if given is None else given[0]
     if key == "username" and index.username is not None and index.username_is_secret:
         return HIDDEN
     return getattr(index, key)
@@ -74,7 +81,7 @@ def _spell(dotted: str, value: object) -> str | int | bool | list[str]:
         return bool(value) if isinstance(value, bool) else int(str(value))
     if isinstance(value, int):
         return spell_size(value)
-    assert isinstance(value, str | Path | Secret)
+    assert isinstance(value, str | Path | Secret | ProxyUrl)
     return str(value)
 
 

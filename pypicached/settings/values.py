@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from pypicached.errors import clean
+from pypicached.networks import Network, parse_network
 from pypicached.settings import units
 from pypicached.settings.addresses import check_socket_path, split_listen
 from pypicached.settings.model import Share
@@ -164,6 +165,19 @@ def _listen(text: str, base: Path) -> str:
         message, _, suggestion = str(error).partition("; ")
         raise BadValueError(f"{quote(text)} {message}", suggestion) from None
     return text
+
+
+def parse_networks(value: object, _base: Path) -> tuple[Network, ...]:
+    """Accept a list of networks and addresses; an empty one, too."""
+    return tuple(_network(item) for item in parse_texts(value))
+
+
+def _network(text: str) -> Network:
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        message, _, suggestion = str(error).partition("; ")
+        raise BadValueError(message, suggestion) from None
 
 
 def one_of(*choices: str) -> Parse:

@@ -15,6 +15,8 @@ from pypicached.upstream.latency import BUCKETS
 from pypicached.upstream.offline import Offline
 from pypicached.upstream.pages import PageAnswer, Validators, open_page, page_url
 from pypicached.upstream.probing import Probing
+from pypicached.upstream.proxies import Proxies, Proxy
+from pypicached.upstream.sessions import Reach
 
 __all__ = [
     "BUCKETS",
@@ -27,7 +29,10 @@ __all__ = [
     "PageAnswer",
     "Part",
     "Probing",
+    "Proxies",
+    "Proxy",
     "RangesRefusedError",
+    "Reach",
     "Validators",
     "fetch_part",
     "head_length",

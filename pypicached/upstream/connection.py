@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Literal
@@ -19,8 +17,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from pypicached import __version__
 from pypicached.errors import (
+    AddressRefusedError,
     OfflineError,
     UpstreamAnswerError,
     UpstreamBusyError,
@@ -32,17 +30,14 @@ from pypicached.upstream.health import Health
 from pypicached.upstream.hosts import Hosts, Turn
 from pypicached.upstream.offline import Offline
 from pypicached.upstream.reasons import mapped
-from pypicached.upstream.resolver import Lookup, Resolver
 from pypicached.upstream.retry_after import ask_again_in
+from pypicached.upstream.sessions import Reach, Sessions
 
 # What a request is for; counters are kept by it.
 Kind = Literal["page", "file", "metadata"]
 
-USER_AGENT = f"pypicached/{__version__}"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
-# aiohttp pauses the socket at twice this: one upstream body never holds more in memory.
-READ_BUFFER_BYTES = 256 * 1024
 # A probe reads as much, and a page whole that has less.
 PROBE_BYTES = 1024 * 1024
 # What a 429 without Retry-After asks for.
@@ -76,8 +71,7 @@ class Connection:
         authorization: Callable[[], str | None] = lambda: None,
         reread: Callable[[], bool] = lambda: False,
         on_request: Callable[[Kind, str], None] = lambda _kind, _outcome: None,
-        tls: ssl.SSLContext | bool = True,
-        lookup: Lookup = socket.getaddrinfo,
+        reach: Reach | None = None,
         offline: Offline | None = None,
     ) -> None:
         self.name = name
@@ -91,41 +85,22 @@ class Connection:
         self._reread = reread
         self._on_request = on_request
         self._head_seconds = limits.connect_seconds + limits.idle_seconds
-        self._resolver = Resolver(limits.connect_seconds, lookup)
-        # Pages and sidecars have connections of their own: slow files must not keep them waiting.
-        self._sessions = {
-            (files, fresh): self._session(tls, force_close=fresh)
-            for files in (False, True)
-            for fresh in (False, True)
-        }
+        self._homing = asyncio.Lock()
+        self._sessions = Sessions(
+            self.url,
+            reach or Reach(),
+            connect_seconds=limits.connect_seconds,
+            idle_seconds=limits.idle_seconds,
+        )
 
     @property
     def private(self) -> bool:
         """Whether this index is asked with credentials."""
         return self._authorization() is not None
 
-    def _session(self, tls: ssl.SSLContext | bool, *, force_close: bool) -> aiohttp.ClientSession:
-        # How many there may be is bounded by the turns of `hosts`.
-        connector = aiohttp.TCPConnector(
-            limit=0, ssl=tls, force_close=force_close, resolver=self._resolver
-        )
-        timeout = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=self.limits.connect_seconds,
-            sock_read=self.limits.idle_seconds,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=timeout,
-            headers={"User-Agent": USER_AGENT},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
-            read_bufsize=READ_BUFFER_BYTES,
-        )
-
     async def close(self) -> None:
         """Close every connection."""
-        await asyncio.gather(*(session.close() for session in self._sessions.values()))
+        await self._sessions.close()
 
     async def read_some(self, answer: aiohttp.ClientResponse) -> bytes:
         """Return what has arrived of a body, at least one byte; empty at its clean end.
@@ -154,7 +129,6 @@ class Connection:
         UpstreamUnavailableError, UpstreamAnswerError; UpstreamPausedError and OfflineError if
         nothing was asked.
         """
-        session = self._sessions[kind == "file", fresh]
         until = None if within is None else asyncio.get_running_loop().time() + within
         for _ in range(MAX_REDIRECTS + 1):
             self._check_online()
@@ -162,7 +136,7 @@ class Connection:
             turn = self.hosts.of(url).turn(url, files=kind == "file", by_head=kind != "page")
             async with turn as told, self._until(until):
                 self._check_online()  # it may have waited for its turn
-                answer = await self._ask(session, kind, method, url, headers, decode, told)
+                answer = await self._ask(kind, method, url, headers, decode, fresh, told)
                 try:
                     if answer.status not in REDIRECTS:
                         yield answer
@@ -193,27 +167,23 @@ class Connection:
 
     async def _ask(
         self,
-        session: aiohttp.ClientSession,
         kind: Kind,
         method: str,
         url: URL,
         headers: Mapping[str, str],
         decode: bool,
+        fresh: bool,
         turn: Turn,
     ) -> aiohttp.ClientResponse:
         for attempt in (1, 2):
             sent_at = time.monotonic()
             try:
-                # The client's own time-out begins anew with each byte, and a head may drip, too.
-                with mapped(self.name):
-                    async with asyncio.timeout(self._head_seconds):
-                        answer = await session.request(
-                            method,
-                            url,
-                            headers=self._with_credentials(url, headers),
-                            allow_redirects=False,
-                            auto_decompress=decode,
-                        )
+                answer = await self._send(kind, method, url, headers, decode=decode, fresh=fresh)
+            except AddressRefusedError:
+                # The first file after a start may be on a private host, before any page was asked.
+                if attempt == 2 or not await self._find_home(url):
+                    raise
+                continue
             except UpstreamError:
                 self._on_request(kind, "error")
                 raise
@@ -224,6 +194,45 @@ class Connection:
         seconds = time.monotonic() - sent_at
         turn.answered(seconds, self.failure_of(answer), had=answer.status < 400)
         return answer
+
+    async def _send(
+        self,
+        kind: Kind,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        decode: bool,
+        fresh: bool,
+    ) -> aiohttp.ClientResponse:
+        # The client's own time-out begins anew with each byte, and a head may drip, too.
+        with mapped(self.name):
+            async with asyncio.timeout(self._head_seconds):
+                return await self._sessions.send(
+                    method,
+                    url,
+                    self._with_credentials(url, headers),
+                    files=kind == "file",
+                    fresh=fresh,
+                    decode=decode,
+                )
+
+    async def _find_home(self, url: URL) -> bool:
+        """Connect to the index itself, so that the guard learns where it lives.
+
+        `url` was refused; returns whether it is worth asking for once more. Nothing is sent where
+        that would not tell, or is known already.
+        """
+        guard = self._sessions.guard
+        if guard.is_own(url):
+            return False
+        async with self._homing:
+            if guard.learnable and self._sessions.goes_directly(self.url):
+                headers = {"Accept-Encoding": "identity"}
+                with contextlib.suppress(UpstreamError):
+                    async with self.request("page", self.url, headers, method="HEAD", decode=False):
+                        pass
+        return guard.has_learned
 
     async def probe(self, url: URL) -> None:
         """Ask for something once more and read it, though not all of it; breaker and health hear.

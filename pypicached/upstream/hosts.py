@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from yarl import URL
 
 from pypicached.errors import (
+    AddressRefusedError,
     UpstreamBusyError,
     UpstreamPausedError,
     UpstreamUnavailableError,
@@ -75,6 +76,8 @@ class Host:
             except UpstreamUnavailableError as error:
                 turn.broke_off(error)
                 raise
+            except AddressRefusedError:
+                raise  # it was not asked: neither well nor ill is known of it
             except Exception:
                 turn.ended()  # it answered: what its answer was worth is not the host's matter
                 raise

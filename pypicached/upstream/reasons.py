@@ -8,11 +8,14 @@ from collections.abc import Iterator
 import aiohttp
 
 from pypicached.errors import (
+    AddressRefusedError,
     UpstreamAnswerError,
+    UpstreamError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
     UpstreamUnreachableError,
 )
+from pypicached.upstream.guard import RefusedAddressError
 
 SILENT, SLOW, UNREACHABLE = UpstreamUnavailableError, UpstreamTimeoutError, UpstreamUnreachableError
 
@@ -36,8 +39,13 @@ REASONS: tuple[tuple[type[BaseException], type[UpstreamUnavailableError], str], 
 )
 
 
-def error_of(index: str, error: BaseException) -> UpstreamUnavailableError:
+def error_of(index: str, error: BaseException) -> UpstreamError:
     """Return our error, with our phrase, for an exception of the HTTP client."""
+    met = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(met, RefusedAddressError):
+        return AddressRefusedError(
+            index, f"led to {met.address} ({met.kind}): not allowed, see allow_addresses"
+        )
     for kind, ours, reason in REASONS:
         if isinstance(error, kind):
             return ours(index, reason)
@@ -48,8 +56,9 @@ def error_of(index: str, error: BaseException) -> UpstreamUnavailableError:
 def mapped(index: str) -> Iterator[None]:
     """Turn whatever the HTTP client raises into UpstreamUnavailableError.
 
-    A URL that upstream made up and that no client can ask for is UpstreamAnswerError: yarl and
-    idna raise ValueError for these only when they are used.
+    What the address guard refused is AddressRefusedError. A URL that upstream made up and that no
+    client can ask for is UpstreamAnswerError: yarl and idna raise ValueError for these only when
+    they are used.
     """
     try:
         yield

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fake import FakeUpstream
 from tests.harness import Clock, Running, running
+from tests.network import Network
 
 
 @pytest.fixture
@@ -26,3 +27,11 @@ def clock() -> Clock:
 async def daemon(tmp_path: Path, upstream: FakeUpstream, clock: Clock) -> AsyncIterator[Running]:
     async with running(tmp_path, upstream.url, clock) as one:
         yield one
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    """A network of the test's own, for daemons that it starts."""
+    one = Network()
+    one.install(monkeypatch)
+    return one
