@@ -113,11 +113,12 @@ async def running(
     index_url: str | None = None,
     clock: Clock | None = None,
     config: Path | None = None,
+    environment: dict[str, str] | None = None,
     **overrides: object,
 ) -> AsyncIterator[Running]:
     """Run a daemon on `directory`; `overrides` are dotted keys with `__` for the dot.
 
-    Its indexes are those of `config`, or the one at `index_url`.
+    Its indexes are those of `config`, or the one at `index_url`; `environment` is added to its own.
     """
     clock = clock or Clock()
     given: dict[str, object] = {
@@ -128,8 +129,7 @@ async def running(
         "index_url": index_url,
     }
     given.update({name.replace("__", "."): value for name, value in overrides.items()})
-    environment = {"HOME": str(directory)}
-    loaded = load(config, environment, given)
+    loaded = load(config, {"HOME": str(directory), **(environment or {})}, given)
     daemon = Daemon(loaded.settings, [], now=clock)
     async with daemon.running(), aiohttp.ClientSession(auto_decompress=True) as session:
         yield Running(daemon, daemon.parts.operations.listeners[0], session, clock)

@@ -16,6 +16,7 @@ import msgspec
 
 from pypicached.settings.document import note_unknown_index_keys
 from pypicached.settings.model import Index
+from pypicached.settings.netrc_file import NetrcError, find_netrc, read_netrc
 from pypicached.settings.problems import Problems
 from pypicached.settings.schema import DEFAULT_INDEX, INDEX, INDEX_NAME, RESERVED_NAMES, default_of
 from pypicached.settings.urls import IndexUrl, is_exposed, parse_index_url
@@ -23,6 +24,10 @@ from pypicached.settings.values import BadValueError, quote
 
 # Where systemd puts LoadCredential= files of a system service; absent while it does not run.
 _CREDENTIALS = Path("/run/credentials")
+# What such a file may be called (systemd.exec(5)), also where the variable is not set: in a shell.
+_VARIABLE = "$CREDENTIALS_DIRECTORY/"
+_OURS = _CREDENTIALS / "pypicached.service"
+_FILES = ("password_file", "token_file", "ca_file", "client_cert", "client_key")
 
 
 class IndexLayer(msgspec.Struct, frozen=True):
@@ -67,6 +72,8 @@ class IndexReader:
         if len(self._problems.found) > before or name is None or root is None:
             return None
         self._note_sources(table, label, root)
+        if not any(fields[key] for key in ("username", "token", "token_file")):
+            self._add_netrc(fields, root, label)
         index = Index(name=name, url=root.url, **fields)
         if index.authentication != "none" and is_exposed(index.url):
             self.warnings.append(f"{label}: its credentials cross the network in clear (http://)")
@@ -81,11 +88,21 @@ class IndexReader:
         for key_name, key in INDEX.items():
             if key_name in table:
                 dotted = f"{label}.{key_name}"
-                value = self._problems.attempt(dotted, key.parse, table[key_name], self._layer.base)
+                given = table[key_name]
+                if key_name in _FILES:
+                    given = self._credential(given)
+                value = self._problems.attempt(dotted, key.parse, given, self._layer.base)
             else:
                 value = default_of(key, self._layer.base)
             fields[key_name] = value
         return fields
+
+    def _credential(self, value: object) -> object:
+        """Return the path of a systemd credential that is named by its variable; else `value`."""
+        if not isinstance(value, str) or not value.startswith(_VARIABLE):
+            return value
+        directory = self._env.get("CREDENTIALS_DIRECTORY") or str(_OURS)
+        return f"{directory}/{value.removeprefix(_VARIABLE)}"
 
     def _add_credentials(self, fields: dict[str, Any], root: IndexUrl, label: str) -> None:
         if root.username is None:
@@ -98,6 +115,22 @@ class IndexReader:
             )
             return
         fields["username"], fields["password"] = root.username, root.password
+
+    def _add_netrc(self, fields: dict[str, Any], root: IndexUrl, label: str) -> None:
+        path = find_netrc(self._env)
+        if path is None:
+            return
+        try:
+            entry = read_netrc(path, urlsplit(root.url).hostname or "")
+        except NetrcError as error:
+            if str(error) not in self.warnings:
+                self.warnings.append(str(error))
+            return
+        if entry is not None:
+            fields["username"], fields["password"] = entry
+            fields["netrc"] = path
+            for key in ("username", "password"):
+                self.sources[f"{label}.{key}"] = f"file {path}"
 
     def _check_authentication(self, fields: dict[str, Any], label: str) -> None:
         for kind in ("password", "token"):
@@ -123,7 +156,7 @@ class IndexReader:
             self._problems.add(f"{label}.client_cert", "is of no use with an http:// url")
 
     def _check_files(self, fields: dict[str, Any], label: str) -> None:
-        for name in ("password_file", "token_file", "ca_file", "client_cert", "client_key"):
+        for name in _FILES:
             path: Path | None = fields[name]
             if path is None or not (why := _why_unusable(path)):
                 continue

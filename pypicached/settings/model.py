@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pypicached.errors import SettingsError
 from pypicached.exempt import is_exempt
 from pypicached.networks import Network
 from pypicached.requirement import Requirement
+from pypicached.settings.netrc_file import NetrcError, read_netrc
 from pypicached.settings.secret import HIDDEN, Secret, read_secret
 
 # PRODUCT section 4: a share of the disk that is left free is never less than this.
@@ -124,6 +126,8 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     password_file: Path | None = None
     token: Secret | None = None
     token_file: Path | None = None
+    # Where username and password come from, if no setting gives them.
+    netrc: Path | None = None
     ca_file: Path | None = None
     # For its own origin only; the key may stand in the certificate's file.
     client_cert: Path | None = None
@@ -157,14 +161,23 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
         return self.username is not None and alone and self.password_file is None
 
     def read_secret(self) -> Secret | None:
-        """Return the password or token as it is now; a `…_file` is read at each call.
+        """Return the password or token as it is now; a `…_file` or netrc is read at each call.
 
         None without credentials. SettingsError if the file cannot be used. Blocks on the disk.
         """
         for kind, path in (("password", self.password_file), ("token", self.token_file)):
             if path is not None:
                 return read_secret(path, f"index.{self.name}.{kind}_file")
+        if self.netrc is not None:
+            return self._read_netrc(self.netrc)
         return self.password or self.token
+
+    def _read_netrc(self, path: Path) -> Secret | None:
+        try:
+            entry = read_netrc(path, urlsplit(self.url).hostname or "")
+        except NetrcError as error:
+            raise SettingsError([(f"index.{self.name}", str(error), "")]) from None
+        return self.password if entry is None else entry[1]
 
     def __repr__(self) -> str:
         user = HIDDEN if self.username_is_secret else self.username

@@ -10,6 +10,7 @@ import pytest
 
 from pypicached.errors import SettingsError
 from pypicached.settings import Secret, rows, spell_toml
+from pypicached.settings.schema import RESERVED_NAMES
 from pypicached.settings.urls import PYPI_URL
 
 from .conftest import Load, Refuse
@@ -39,7 +40,7 @@ def test_index__url_forgotten(refuse: Refuse) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["Acme", "-a", "a_b", "", "a\\n", "simple", "metrics", "files"])
+@pytest.mark.parametrize("name", ["Acme", "-a", "a_b", "", "a\\n", *sorted(RESERVED_NAMES)])
 def test_index_name__refused(refuse: Refuse, name: str) -> None:
     """Names are small letters, digits and hyphens, and none that the listener uses itself."""
     assert "index[1].name" in refuse(f'[[index]]\nname = "{name}"\nurl = "{URL}"\n')
@@ -144,6 +145,12 @@ def test_index_url__command_line(read: Load) -> None:
         ({"username": "u", "password": "a\nb"}, "index.acme.password"),
         ({"username": "u", "password_file": "/nowhere/pw"}, "index.acme.password_file"),
         ({"ca_file": "/"}, "index.acme.ca_file"),
+        ({"client_cert": "/"}, "index.acme.client_cert"),
+        ({"client_key": "/dev/null"}, "index.acme.client_cert"),
+        ({"client_cert": "/dev/null", "url": "http://h.test/s/"}, "index.acme.client_cert"),
+        ({"allow_addresses": ["10.0.0.1/8"]}, "index.acme.allow_addresses"),
+        ({"allow_addresses": "10.0.0.0/8"}, "index.acme.allow_addresses"),
+        ({"cold_deadline": 0}, "index.acme.cold_deadline"),
         ({"projects": ["a b"]}, "index.acme.projects"),
         ({"exclude": "acme-*"}, "index.acme.exclude"),
     ],
@@ -178,6 +185,26 @@ def test_secret_file__systemd_credential(read: Load) -> None:
     """A systemd credential is not there while the service is not running: a warning then."""
     keys = {"token_file": "/run/credentials/pypicached.service/none"}
     assert "only while the service runs" in read(table(**keys)).warnings[0]
+
+
+def test_secret_file__credential_by_its_variable(read: Load, tmp_path: Path) -> None:
+    """`$CREDENTIALS_DIRECTORY/NAME` is a systemd credential; in a shell, where ours would be."""
+    (tmp_path / "cred_acme").write_text(PASSWORD)
+    keys = {"token_file": "$CREDENTIALS_DIRECTORY/cred_acme"}
+    loaded = read(table(**keys), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert loaded.settings.indexes[0].read_secret() == Secret(PASSWORD)
+    loaded = read(table(**keys))
+    path = "/run/credentials/pypicached.service/cred_acme"
+    assert loaded.warnings == [f"index.acme.token_file: {path} exists only while the service runs"]
+
+
+def test_index__settings_of_its_own(read: Load) -> None:
+    """Deadlines and allowed addresses are each index's own, and shown as they were given."""
+    keys = {"cold_deadline": "1m", "file_deadline": "2m", "page_deadline": "20s"}
+    loaded = read(table(allow_addresses=["10.0.0.0/8", "fd00::1"], **keys))
+    shown = {row.key.removeprefix("index.acme."): row.value for row in rows(loaded)}
+    assert keys.items() <= shown.items()
+    assert shown["allow_addresses"] == ["10.0.0.0/8", "fd00::1/128"]
 
 
 def test_secrets__never_seen(read: Load) -> None:
