@@ -27,7 +27,7 @@ subjectKeyIdentifier = hash
 [server]
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
-subjectAltName = IP:127.0.0.1
+subjectAltName = IP:127.0.0.1, DNS:index.vendor.net
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 """

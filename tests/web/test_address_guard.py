@@ -11,9 +11,11 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from bench.rehearsal.tls import Certificates
 from tests.fake import FakeUpstream, make_wheel
 from tests.harness import JSON, Running, running, write_config
 from tests.network import PUBLIC, Network
+from tests.tls import TlsSite, needs_openssl
 
 PAGE = "/simple/alpha/"
 WHEEL = make_wheel("alpha", "1.0")
@@ -322,6 +324,33 @@ async def test_home__rule_62_files_beside_a_private_index(
     async with public_daemon(tmp_path, upstream, network, host="nexus.internal") as daemon:
         assert (await daemon.ask(path)).body == WHEEL.body
     assert network.dialled == ["10.1.1.1", "10.1.1.1", "10.1.1.2"]
+
+
+@needs_openssl
+@pytest.mark.parametrize("proved", [True, False])
+async def test_home__rule_62_proved_by_a_certificate(
+    tmp_path: Path, upstream: FakeUpstream, network: Network, proved: bool
+) -> None:
+    """Where a public name leads inside, its files may be there if a certificate proved it."""
+    certificates = Certificates(tmp_path / "tls")
+    network.names |= {INDEX: "10.1.1.1", FILES: "10.1.1.2"}
+    upstream.serve(f"/{WHEEL.filename}", WHEEL.body, "application/zip")
+    link = f"http://{FILES}:{urlsplit(upstream.files_origin).port}/{WHEEL.filename}"
+    body = f'<html><body><a href="{link}">{WHEEL.filename}</a></body></html>'.encode()
+    table: dict[str, object] = {"name": "vendor"}
+    async with TlsSite(certificates).running() as index:
+        table["url"] = f"https://{INDEX}:{urlsplit(index.origin).port}/simple/"
+        index.say(PAGE, "HTTP/1.1 200 OK", "Content-Type: text/html", body=body)
+        index.say("/simple/", "HTTP/1.1 200 OK")
+        trusted: dict[str, object] = {"ca_file": str(certificates.authority)}
+        async with running(tmp_path, config=write_config(tmp_path, table | trusted)) as daemon:
+            path = urlsplit(await daemon.file_url("alpha", WHEEL.filename)).path
+        # Another process: the page is stored, nothing is known, and perhaps nothing can be proved.
+        table |= trusted if proved else {}
+        async with running(tmp_path, config=write_config(tmp_path, table)) as daemon:
+            reply = await daemon.ask(path)
+    assert reply.status == (200 if proved else 502)
+    assert ("10.1.1.2" in network.dialled) == proved
 
 
 async def test_home__rule_62_private_is_not_loopback(
