@@ -157,4 +157,5 @@ async def test_ageing__worker(
 
 
 async def until_empty(daemon: Running) -> None:
-    await until(lambda: blobs_in(daemon) == {})
+    budget = daemon.parts.blobs.budget
+    await until(lambda: blobs_in(daemon) == {} and budget.used_bytes == 0)
