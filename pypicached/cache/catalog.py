@@ -86,13 +86,17 @@ class Catalog:
         OfflineError if nobody is asked and it is not cached.
         """
         unsure = False
+        # All of them under one regime: an absence that is old offline hands no name on online.
+        offline = self._offline.on
         # One client waits for all of them: their deadlines do not add up (rule 41).
         began = time.monotonic() if began is None else began
         for name in self.candidates(project, index):
-            if index is not None and await self._taken(project, before=name, began=began):
+            if index is not None and await self._taken(
+                project, before=name, began=began, offline=offline
+            ):
                 break
             answer = await self.pages[name].get(
-                project, no_cache=no_cache, began=began, wanted=wanted
+                project, no_cache=no_cache, began=began, wanted=wanted, offline=offline
             )
             if answer.page.row.state == "present":
                 return answer
@@ -103,12 +107,12 @@ class Catalog:
             raise OfflineError(f"{project} is not cached")
         raise ProjectNotFoundError(f"no index here has a project named {project}")
 
-    async def _taken(self, project: str, *, before: str, began: float) -> bool:
+    async def _taken(self, project: str, *, before: str, began: float, offline: bool) -> bool:
         """Whether an index further up owns the name (asked through `/{index}/simple/`)."""
         for name in self.candidates(project, None):
             if name == before:
                 return False
-            answer = await self.pages[name].get(project, began=began)
+            answer = await self.pages[name].get(project, began=began, offline=offline)
             if answer.page.row.state != "absent":
                 return True
         return False

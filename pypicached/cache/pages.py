@@ -19,7 +19,7 @@ from pypicached.cache.memory import Memory
 from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderer import Renderer
 from pypicached.cache.renderings import Rendering, Variant
-from pypicached.cache.stored import StoredPage, Times
+from pypicached.cache.stored import StoredPage, Times, forgotten
 from pypicached.cache.trouble import Trouble
 from pypicached.errors import (
     DamagedPageError,
@@ -125,19 +125,20 @@ class Pages:
         no_cache: bool = False,
         began: float | None = None,
         wanted: Variant | None = None,
+        offline: bool | None = None,
     ) -> Answer:
         """Return the page of `project`, whatever its state ("absent" too).
 
         `no_cache`: ask upstream now, at most every 10 s. `began`: since when (monotonic) the client
-        waits, where another index was asked before. `wanted`: what it will be rendered as; of a new
-        page it is made while the page is packed. Raises UpstreamError when nothing that may be
-        served is stored and upstream does not answer in time; HostError when this host cannot take
-        in what it answers.
+        waits, where another index was asked before, and `offline`: as it was then. `wanted`: what
+        it will be rendered as; of a new page it is made while the page is packed. Raises
+        UpstreamError when nothing that may be served is stored and upstream does not answer in
+        time; HostError when this host cannot take in what it answers.
         """
         began = time.monotonic() if began is None else began
         page = await self.stored(project)
         now = self._now()
-        if self._offline.on:
+        if self._offline.on if offline is None else offline:
             return self._while_offline(project, page, now)
         forced = no_cache and page is not None and page.age(now) >= FORCED_SECONDS
         if page is not None and page.fresh(now, self.times) and not forced:
@@ -152,7 +153,7 @@ class Pages:
         What it was never asked is not known (OfflineError): absence that is old is "stale", too,
         and hands the name on, but is no 404 by itself.
         """
-        if page is None:
+        if page is None or page.forgotten:
             raise OfflineError(f"{project or 'the project list'} is not cached")
         if page.fresh(now, self.times) or page.row.state == "removed":
             return Answer(page, "hits", HIT)
@@ -161,8 +162,8 @@ class Pages:
     async def stored(self, project: str) -> StoredPage | None:
         """Return the page as it is stored, from memory or ledger, fresh or not.
 
-        A ledger that cannot be read has no page, nor has one whose page is damaged: upstream is
-        asked.
+        A ledger that cannot be read has no page: upstream is asked. So it is where a page is
+        damaged; that its index had the project is not forgotten.
         """
         key = (self.index, project)
         page = self._memory.get(key)
@@ -177,15 +178,16 @@ class Pages:
     async def _row(self, project: str) -> Page | None:
         try:
             row = await self._ledger.pages.get(self.index, project)
+        except LedgerError as error:
+            self._trouble.tell(f"{error}; the pages of index {self.index} come from upstream")
+            return None
+        try:
             if row is not None:
                 await self._renderer.check(row)
         except DamagedPageError as error:
             text = f"page {project} of index {self.index} comes from upstream: {error}"
             event(logger, logging.ERROR, text, index=self.index, project=project)
-            return None
-        except LedgerError as error:
-            self._trouble.tell(f"{error}; the pages of index {self.index} come from upstream")
-            return None
+            return forgotten(row) if row is not None and project else None
         return row
 
     async def _revalidated(

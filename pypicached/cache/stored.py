@@ -35,6 +35,11 @@ class StoredPage:
         return held + sum(len(rendering.body) for rendering in self.renderings.values())
 
     @property
+    def forgotten(self) -> bool:
+        """Whether all that is known is that its index had the project (`ledger.rows.Page`)."""
+        return self.row.state == "removed" and self.row.checked_at == 0
+
+    @property
     def vouched_at(self) -> float:
         """When upstream last vouched for it, as far as is known.
 
@@ -67,3 +72,10 @@ class StoredPage:
         return (
             self.row.state == "present" and now - self.vouched_at < times.ttl + times.stale_if_error
         )
+
+
+def forgotten(row: Page) -> Page:
+    """Return what stays of a row whose page is lost: that its index had the project."""
+    return msgspec.structs.replace(
+        row, state="removed", body=None, etag=None, last_modified=None, checked_at=0.0
+    )

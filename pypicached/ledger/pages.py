@@ -22,7 +22,10 @@ PUT = """
         fetched_at = excluded.fetched_at, checked_at = excluded.checked_at,
         last_used_at = excluded.last_used_at
 """
-RENEW = "UPDATE page SET checked_at = ? WHERE index_name = ? AND project = ?"
+# Not of a page that was pruned while upstream was asked: what stays of it was never checked.
+RENEW = """
+    UPDATE page SET checked_at = ? WHERE index_name = ? AND project = ? AND state = 'present'
+"""
 # A page that is invalidated stays in reserve (it may be served stale) but is never fresh.
 EXPIRE_PRESENT = "UPDATE page SET checked_at = 0 WHERE state = 'present' AND project = ?"
 FORGET_ABSENT = "DELETE FROM page WHERE state <> 'present' AND project = ?"
@@ -36,11 +39,18 @@ GET_ODD = "SELECT project FROM odd_file WHERE index_name = ? AND path = ?"
 
 UNUSED = """
     SELECT last_used_at, id, index_name, project FROM page INDEXED BY page_by_use
-    WHERE last_used_at < ? AND (last_used_at, id) > (?, ?) ORDER BY last_used_at, id LIMIT 1000
+    WHERE last_used_at < ? AND (last_used_at, id) > (?, ?) AND state <> 'removed'
+    ORDER BY last_used_at, id LIMIT 1000
 """
 QUARANTINED = "SELECT index_name, project FROM page WHERE status = 'quarantined'"
 OF_PROJECT = "SELECT index_name FROM page WHERE project = ?"
-DELETE = "DELETE FROM page WHERE index_name = ? AND project = ?"
+# That an index had a project outlives its page: the name must not pass on to another index.
+EMPTY = """
+    UPDATE page SET state = 'removed', body = NULL, etag = NULL, last_modified = NULL,
+        serial = NULL, fetched_at = 0, checked_at = 0
+    WHERE index_name = ? AND project = ? AND project <> '' AND state = 'present'
+"""
+DELETE = "DELETE FROM page WHERE index_name = ? AND project = ? AND state <> 'removed'"
 COUNT = "SELECT pages FROM stored WHERE id = 1"
 DROP_ABSENT = """
     DELETE FROM page WHERE id IN (
@@ -122,7 +132,7 @@ class Pages:
         return None
 
     async def unused_since(self, moment: float) -> list[tuple[str, str]]:
-        """Return (index, project) of the pages last used before `moment`."""
+        """Return (index, project) of the pages, and of the absence, last used before `moment`."""
         found: list[tuple[str, str]] = []
         after: tuple[float, int] = (-1.0, 0)
         while True:
@@ -143,8 +153,12 @@ class Pages:
         return [row[0] for row in rows]
 
     async def delete(self, pages: list[tuple[str, str]]) -> None:
-        """Remove pages altogether, (index, project) each."""
+        """Remove pages, (index, project) each.
+
+        What stays of a project's page is that its index had it: `removed`, at no known time.
+        """
         async with self._writer.transaction() as db:
+            await db.executemany(EMPTY, pages)
             await db.executemany(DELETE, pages)
 
     async def count(self) -> int:

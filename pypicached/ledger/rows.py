@@ -12,7 +12,8 @@ PageState = Literal["present", "absent", "removed"]
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """A stored page. `body` is compressed canonical form, None unless `state` is "present".
 
-    "absent": upstream said 404 and we never had it. "removed": upstream said 404 after we had it.
+    "absent": upstream said 404 and we never had it. "removed": upstream said 404 after we had it,
+    or, with `checked_at` 0, we no longer have it and upstream has yet to be asked.
     """
 
     index: str

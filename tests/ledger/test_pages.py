@@ -89,13 +89,20 @@ async def test_pages__unused_of_equal_moments(ledger: Ledger) -> None:
 
 
 async def test_pages__delete(ledger: Ledger) -> None:
-    """Deleted pages are gone; others and unknown names do not matter."""
-    for name in ("alpha", "beta"):
+    """Of a deleted page stays that its index had it; others and unknown names do not matter."""
+    for name in ("alpha", "beta", ""):
         await ledger.pages.put(page_row(name))
-    assert await ledger.pages.indexes_of("alpha") == ["pypi"]
-    await ledger.pages.delete([("pypi", "alpha"), ("pypi", "unknown")])
-    assert await ledger.pages.get("pypi", "alpha") is None
-    assert await ledger.pages.count() == 1
+    await ledger.pages.put(page_row("gamma", state="absent", body=None))
+    going = [("pypi", name) for name in ("alpha", "gamma", "", "unknown")]
+    for _ in range(2):
+        await ledger.pages.delete(going)
+        await ledger.pages.renew("pypi", "alpha", 5.0)  # asked for before it went
+        left = await ledger.pages.get("pypi", "alpha")
+        assert left is not None
+        assert (left.state, left.checked_at, left.body) == ("removed", 0.0, None)
+        assert [await ledger.pages.get(*page) for page in going[1:]] == [None, None, None]
+        assert await ledger.pages.unused_since(1e12) == [("pypi", "beta")]
+        assert await ledger.pages.count() == 1
 
 
 async def test_pages__counted_with_every_change(ledger: Ledger) -> None:
