@@ -46,7 +46,7 @@ from pypicached.keeping import Keeping
 from pypicached.ledger import Kind, Ledger
 from pypicached.logs import event
 from pypicached.operations import Operations
-from pypicached.ownership import IndexRule
+from pypicached.ownership import IndexRule, may_answer
 from pypicached.policy import Rules
 from pypicached.reach import build_reach
 from pypicached.settings import Index, Policy, Settings
@@ -130,14 +130,20 @@ class Assembly:
         self.rereading = Rereading(self.ledger, self.blobs, self.observations, now=self._now)
         self._stack.push_async_callback(self.rereading.close)
         self.recall = Recall(now=self._now)
+        rules = [IndexRule(i.name, tuple(i.projects), tuple(i.exclude)) for i in settings.indexes]
         self.stored = StoredFiles(
-            self.ledger, self.blobs, small, self.gate, self.rereading, self.recall
+            self.ledger,
+            self.blobs,
+            small,
+            self.gate,
+            self.rereading,
+            self.recall,
+            lambda index, project: may_answer(index, project, rules),
         )
         self.decoded = DecodedPages()
         worker = Worker(self.store)
         pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
         lists = {i.name: self._pages(i, ListRefresh, memory, worker) for i in settings.indexes}
-        rules = [IndexRule(i.name, tuple(i.projects), tuple(i.exclude)) for i in settings.indexes]
         self.catalog = Catalog(
             pages, rules, offline=self.offline, changes=lambda: self.ledger.files.changes
         )
@@ -146,6 +152,7 @@ class Assembly:
             worker,
             self.store,
             self.blobs.budget,
+            rules,
             files=self.ledger.files,
             offline=self.offline,
             now=self._now,

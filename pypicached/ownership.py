@@ -34,5 +34,10 @@ def candidates(project: str, rules: Sequence[IndexRule]) -> list[str]:
     ]
 
 
+def may_answer(index: str, project: str, rules: Sequence[IndexRule]) -> bool:
+    """Whether an index may answer for a normalized name at all."""
+    return index in candidates(project, rules)
+
+
 def _matches(project: str, globs: Sequence[str]) -> bool:
     return any(fnmatchcase(project, glob) for glob in globs)

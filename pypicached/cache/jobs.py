@@ -12,8 +12,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from pypicached.cache.codings import compressed, pack, unpack
 from pypicached.cache.renderings import encode_page
+from pypicached.ownership import IndexRule, may_answer
+from pypicached.simple.names import normalize
 from pypicached.simple.parse import (
     ListParser,
     ParseError,
@@ -66,11 +70,19 @@ def names(source: str, target: str, content_type: str) -> None:
     Path(target).write_bytes(pack("\n".join(found).encode()))
 
 
-def lists(target: str, format_: str, coding: str, *sources: str) -> None:
-    """Render the names of one or more indexes, each name once, in the order of the indexes."""
+def lists(target: str, format_: str, coding: str, rules: str, *sources: str) -> None:
+    """Render the names of one or more indexes, each name once, in the order of the indexes.
+
+    `sources` are the name of an index and the file of its names, in turn. What an index may not
+    answer for by `rules` (JSON), it does not list either.
+    """
+    owners = msgspec.json.decode(rules, type=list[IndexRule])
     merged: dict[str, None] = {}
-    for source in sources:
-        merged.update(dict.fromkeys(unpack(Path(source).read_bytes()).decode().split("\n")))
+    for index, source in zip(sources[::2], sources[1::2], strict=True):
+        found = unpack(Path(source).read_bytes()).decode().split("\n")
+        if any(rule.projects or rule.exclude for rule in owners):
+            found = [name for name in found if may_answer(index, normalize(name), owners)]
+        merged.update(dict.fromkeys(found))
     merged.pop("", None)
     chunks = list_json_chunks(merged) if format_ == "json" else list_html_chunks(merged)
     with Path(target).open("wb") as out:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,7 @@ from pypicached.cache.stored import StoredPage
 from pypicached.cache.worker import Worker, WorkerError, on_disk
 from pypicached.errors import OfflineError, ProjectNotFoundError, UpstreamAnswerError
 from pypicached.ledger import CachedFiles, Page
+from pypicached.ownership import IndexRule
 from pypicached.simple.negotiate import Format
 from pypicached.simple.rows import ParseError
 from pypicached.store import LocalStore
@@ -95,6 +96,7 @@ class ProjectLists:
         worker: Worker,
         store: LocalStore,
         budget: Budget,
+        rules: Sequence[IndexRule],
         *,
         files: CachedFiles,
         offline: Offline,
@@ -109,6 +111,7 @@ class ProjectLists:
         self._worker = worker
         self._store = store
         self._budget = budget
+        self._rules = msgspec.json.encode(rules).decode()
         self._directory = store.root / "lists"
         self._flights: Flights[str, RenderedList] = Flights()
         self._rendered: dict[str, RenderedList] = {}
@@ -186,15 +189,15 @@ class ProjectLists:
     ) -> RenderedList:
         path = self._directory / name
         with on_disk(), contextlib.ExitStack() as stack:
-            sources = []
+            sources: list[str] = []
             for row in rows:
                 source = stack.enter_context(self._worker.temporary())
-                sources.append(str(source))
+                sources += [row.index, str(source)]
                 await self._store.disk.run(source.write_bytes, row.body or b"")
             # It may have been removed. Never before `tmp/` took a file: what has gone together with
             # `tmp/` is a whole disk, and its mount point no place for us.
             self._directory.mkdir(exist_ok=True, mode=0o700)
-            await self._worker.run("lists", str(path), shape, coding, *sources)
+            await self._worker.run("lists", str(path), shape, coding, self._rules, *sources)
             about = path.stat()
             digest = await self._store.disk.run(_sha256, path)
         headers = {"ETag": f'"{digest[:32]}"', "Vary": VARY}

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 
 import msgspec
 
@@ -57,6 +58,7 @@ class StoredFiles:
         gate: Gate,
         rereading: Rereading,
         recall: Recall,
+        may_answer: Callable[[str, str], bool],
     ) -> None:
         self._ledger = ledger
         self._blobs = blobs
@@ -64,6 +66,7 @@ class StoredFiles:
         self._gate = gate
         self._rereading = rereading
         self._recall = recall
+        self._may_answer = may_answer
         self._entries: OrderedDict[FileKey, CachedFile] = OrderedDict()
         # Grows whenever entries go.
         self._removals = 0
@@ -101,11 +104,15 @@ class StoredFiles:
         return self.ready(key) or await self.get(key)
 
     async def _entry(self, key: FileKey) -> CachedFile | None:
+        """Return the ledger's row, but for a project that is another index's by now."""
         try:
-            return await self._ledger.files.get(key.index, key.path, key.kind)
+            entry = await self._ledger.files.get(key.index, key.path, key.kind)
         except LedgerError as error:
             self._trouble.tell(f"{error}; files come from upstream")
             return None
+        if entry is not None and not self._may_answer(entry.index, entry.project):
+            return None
+        return entry
 
     def _open(self, entry: CachedFile) -> Hit | None:
         if not self._gate.check_stored(entry):
