@@ -160,6 +160,8 @@ class Daemon:
             access_log=None,
             keepalive_timeout=KEEPALIVE_SECONDS,
             max_field_size=16 * 1024,
+            # No body of a request means anything here: none is worth unpacking.
+            auto_decompress=False,
             logger=logging.getLogger("pypicached.http"),
         )
         self._app = app

@@ -26,6 +26,8 @@ from pypicached.simple.urls import file_key
 from pypicached.store.disk import DiskPool
 
 VARY = "Accept, Accept-Encoding"
+# Names and reasons of upstreams are escaped on our pages; a browser is to run nothing all the same.
+HTML_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # Compressing more than this would hold up the loop for more than a millisecond or two.
 INLINE_BYTES = 64 * 1024
 
@@ -150,6 +152,8 @@ def describe(
             "Cache-Control": cache_control,
         }
     )
+    if format_ is not Format.JSON:
+        headers["Content-Security-Policy"] = HTML_POLICY
     if coding != "identity":
         headers["Content-Encoding"] = coding
     if serial is not None:

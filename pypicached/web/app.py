@@ -204,9 +204,19 @@ class PublicServer(web.Server):
 
 
 class _Connection(RequestHandler):
-    """aiohttp would quote the bytes to their sender, and log a traceback for each such request."""
+    """One connection, where aiohttp would do otherwise.
+
+    It would quote bytes that are no request to their sender, and log a traceback for each.
+    """
 
     __slots__ = ()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End what aiohttp would wait for in vain, and for 10 s: the rest of a request's body."""
+        task = None if self._request_in_progress else self._task_handler
+        super().connection_lost(exc)
+        if task is not None:
+            task.cancel()
 
     def handle_error(
         self,

@@ -31,8 +31,9 @@ class Exchange:
     def __init__(self, request: web.BaseRequest, request_id: str, *, closing: bool = False) -> None:
         self.request = request
         self.id = request_id
-        # The daemon is stopping: the client should come back on another connection.
-        self.closing = closing
+        # The client should come back on another connection: the daemon is stopping; or it asked for
+        # another protocol, and aiohttp may have dropped what it sent behind that (RFC 9110 §7.8).
+        self.closing = closing or "Upgrade" in request.headers
         # The head of the answer has left: an error can only be told by breaking off.
         self.begun = False
         target = request.raw_path

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 
 from pypicached.cache.pages import Answer
 from pypicached.cache.project_list import ProjectLists, RenderedList
+from pypicached.cache.renderings import HTML_POLICY
 from pypicached.errors import HostError, UpstreamError
 from pypicached.ledger import Usage
 from pypicached.simple.negotiate import Format
@@ -63,6 +64,8 @@ class ListPages:
                 **rendered.headers,
             }
         )
+        if format_ is not Format.JSON:
+            headers["Content-Security-Policy"] = HTML_POLICY
         if format_ is Format.HTML_V1:
             # The same file as text/html, but another representation (rule 32).
             headers["ETag"] = rendered.headers["ETag"][:-1] + '-v1"'
