@@ -32,14 +32,14 @@ from pypicached.ledger import Ledger, Page
 from pypicached.logs import event
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.odd import odd_keys
-from pypicached.simple.parse import ParseError, page_steps
+from pypicached.simple.parse import ParseError, is_costly, page_steps
 from pypicached.store.disk import DiskPool
 from pypicached.upstream import Connection, PageAnswer, Validators, open_page, page_url
 
 logger = logging.getLogger(__name__)
 
-# msgspec and lexbor hold the GIL for a whole call: 11 ms for a page of 5.4 MB. What is larger is
-# parsed in a process of its own (DESIGN.md).
+# msgspec and lexbor hold the GIL for a whole call: 11 ms for a page of 5.4 MB. What is larger, or
+# made to take long, is parsed in a process of its own (DESIGN.md).
 INLINE_BYTES = 8 * 1024 * 1024
 # To pack so many takes 0.1 ms, less than handing them to a thread and back.
 INLINE_FILES = 150
@@ -209,7 +209,7 @@ class Refresh:
 
     async def _parse(self, body: bytes, answer: PageAnswer, project: str) -> ProjectPage:
         try:
-            if len(body) > INLINE_BYTES:
+            if len(body) > INLINE_BYTES or is_costly(body):
                 return await self._worker.parse_page(body, answer.content_type, answer.url, project)
             return await in_steps(page_steps(body, answer.content_type, answer.url, project))
         except (ParseError, WorkerError) as error:

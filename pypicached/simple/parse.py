@@ -7,8 +7,10 @@ upstream did not say.
 
 from __future__ import annotations
 
+import re
+
 from pypicached.simple.model import ProjectPage
-from pypicached.simple.parse_html import page_html_steps
+from pypicached.simple.parse_html import HEAD_BYTES, page_html_steps
 from pypicached.simple.parse_json import page_json_steps, parse_list_json
 from pypicached.simple.parse_list import ListParser
 from pypicached.simple.rows import MAX_FILES, ParseError
@@ -18,6 +20,7 @@ __all__ = [
     "MAX_FILES",
     "ListParser",
     "ParseError",
+    "is_costly",
     "kind_of",
     "page_steps",
     "parse_list_json",
@@ -33,6 +36,9 @@ _KINDS = {
     _SIMPLE + "v1+html": "html",
     _SIMPLE + "latest+html": "html",
 }
+# Of the 64 KiB at the head: rows that are as short as can be have half as many.
+_MANY_TAGS = 4600
+_LONG_TAG = re.compile(rb"<[^<>]{4096}")
 _BLANK = b" \t\r\n\f\xef\xbb\xbf"
 
 
@@ -50,6 +56,17 @@ def page_steps(body: bytes, content_type: str, url: str, project: str) -> Steps[
     if kind_of(content_type, body) == "json":
         return (yield from page_json_steps(body, url, project))
     return (yield from page_html_steps(body, _charset(content_type), url, project))
+
+
+def is_costly(body: bytes) -> bool:
+    """Tell cheaply whether parsing a body may take more than some 20 ms for a single step.
+
+    lexbor walks all open elements at many tags, and all attributes of a tag at each. The head of a
+    page is parsed as one piece, whatever is in it (`parse_html.html_pieces`).
+    """
+    if body.count(b"<", 0, HEAD_BYTES) > _MANY_TAGS:
+        return True
+    return _LONG_TAG.search(body) is not None
 
 
 def kind_of(content_type: str, body: bytes) -> str:

@@ -38,7 +38,7 @@ from pypicached.simple.urls import Links
 _CHARSETS = dict.fromkeys(
     ("iso-8859-1", "iso8859-1", "latin1", "latin-1", "windows-1252"), "cp1252"
 )
-_WHOLE = 64 * 1024
+HEAD_BYTES = 64 * 1024
 # As an index page needs: making a parser costs as much as 4 KiB of them.
 _PIECE, _MAX_TAGS = 32 * 1024, 1000
 # Of text with more tags than that, so that they cannot be nested deeply.
@@ -97,7 +97,7 @@ def html_pieces(text: str) -> Iterator[str]:
     before an anchor is safe, because it would end an open one anyway; only of a comment with
     anchors on a page of more than 64 KiB, those behind a cut would count.
     """
-    at, least, most = 0, _SMALL_PIECE, _WHOLE
+    at, least, most = 0, _SMALL_PIECE, HEAD_BYTES
     while len(text) - at > most:
         found = _ANCHOR.search(text, at + least, at + most)
         cut = found.start() if found else at + most

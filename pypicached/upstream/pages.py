@@ -5,6 +5,7 @@ What the bytes mean is for `simple`; here they are only bounded.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -129,6 +130,8 @@ async def _bounded(
             if read > limit:
                 raise UpstreamAnswerError(index, "its page is larger than [limits] page_size")
             yield piece
+            # Of a bomb one packet becomes a hundred pieces, and each takes a millisecond.
+            await asyncio.sleep(0)
     decoder.finish()
 
 

@@ -22,6 +22,7 @@ from yarl import URL
 from pypicached import __version__
 from pypicached.networks import Network
 from pypicached.upstream.guard import Guard
+from pypicached.upstream.interim import bound_interim
 from pypicached.upstream.proxies import Proxies
 from pypicached.upstream.resolver import Lookup, Resolver
 
@@ -139,7 +140,7 @@ class Sessions:
             make_socket=self._reach.make_socket,
         )
         return aiohttp.ClientSession(
-            connector=connector,
+            connector=bound_interim(connector),
             timeout=self._timeout,
             headers={"User-Agent": USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
