@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 from aiohttp.web_protocol import RequestHandler
 
 from pypicached.errors import (
@@ -100,6 +100,7 @@ class PublicApp:
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         request = exchange.request
         try:
+            _check_version(request)
             if request.method not in METHODS:
                 reply = Reply(405, METHOD_HELP, headers={"Allow": ", ".join(METHODS)})
                 return build_reply(reply, exchange.id)
@@ -188,6 +189,12 @@ class PublicApp:
             result=exchange.result,
             ms=round(seconds * 1000, 1),
         )
+
+
+def _check_version(request: web.BaseRequest) -> None:
+    """Break off with a client of HTTP/0.9: that has no status line which could say no."""
+    if request.version < HttpVersion10:
+        raise ClientGoneError
 
 
 def _length(response: web.Response) -> int:

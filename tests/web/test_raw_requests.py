@@ -95,7 +95,7 @@ REFUSED = {
     "asterisk form": get(b"*"),
     "no slash": get(b"healthz"),
     # Other protocols.
-    "HTTP/0.9": b"GET /healthz\r\n\r\n",
+    "more after HTTP/0.9": b"GET /healthz\r\n\r\n",
     "HTTP/1.2": get(version=b"HTTP/1.2"),
     "HTTP/2.0": get(version=b"HTTP/2.0"),
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
@@ -232,6 +232,12 @@ async def test_raw__rule_66_answered(
     answer = await (talk(daemon, request + LAST) if together else talk(daemon, request, LAST))
     assert statuses(answer) == [status, 406]
     check_log(caplog)
+
+
+@pytest.mark.parametrize("line", [b"GET /simple/alpha/", b"GET http://x/aTP/1.1", b"POST /legacy/"])
+async def test_raw__http_0_9(daemon: Running, line: bytes) -> None:
+    """HTTP/0.9 is not spoken: there is no answer in it that could be told from a page."""
+    assert await talk(daemon, line + b"\r\nHost: x\r\n\r\n") == b""
 
 
 @pytest.mark.parametrize("case", ENDED)
