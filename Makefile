@@ -68,6 +68,13 @@ ROUNDS ?= 500
 soak: $(BIN)/.dev ## Kill a busy daemon again and again and look for damage (ROUNDS=500 SEED=…)
 	@$(BIN)/python -m tests.crash.soak --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
+SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: $(BIN)/.dev ## Mutated bytes at both sides of a daemon (SECONDS=600 SEED=… SIDE=… BATCH=…)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
+		$(if $(SIDE),--side $(SIDE)) $(if $(BATCH),--batch $(BATCH))
+
 # What Debian 12 ships, and one of 2023; the newest is the environment's own.
 OLD_PIPS := 23.0.1 23.3.2
 CLIENT_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,pip fast_deps resume poetry pdm pipenv))
