@@ -10,7 +10,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from tests.fake import DistFile, FakeUpstream, Request, make_wheel
@@ -64,7 +64,7 @@ async def before(
     *indexes: Index,
     clock: Clock | None = None,
     keys: dict[str, dict[str, object]] | None = None,
-    **overrides: object,
+    **overrides: Any,
 ) -> AsyncIterator[Running]:
     """Run a daemon in front of indexes in this order; `keys` are further ones of a table."""
     tables = [

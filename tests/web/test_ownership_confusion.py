@@ -86,7 +86,7 @@ async def no_dns(daemon: Running, _: FakeUpstream) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     connection = daemon.parts.connections["own"]
-    connection._resolver._lookup = lookup  # type: ignore[assignment]
+    connection._sessions._resolver._lookup = lookup  # type: ignore[assignment]
 
 
 def fault(kind: str, **arguments: Any) -> Trouble:
