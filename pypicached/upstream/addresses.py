@@ -1,10 +1,10 @@
 """What kind of place an IP address is, however it is spelled, and which names tell it. Pure.
 
 The kinds follow the special-purpose registries (RFC 6890 and its updates): `public`, `private`
-(RFC 1918, RFC 4193), `shared` (behind a provider's NAT, RFC 6598; benchmarks), `loopback`,
-`link-local` (RFC 3927, RFC 4291, and the addresses at which clouds hand out credentials), and
-`reserved` (no host of anybody's: unspecified, multicast, documentation, future use). No look-up
-and no socket is made here.
+(RFC 1918, RFC 4193), `shared` (behind a provider's NAT, RFC 6598; benchmarks), `documentation`
+(RFC 5737, RFC 3849: closed networks use them as if they were private), `loopback`, `link-local`
+(RFC 3927, RFC 4291, and the addresses at which clouds hand out credentials), and `reserved` (no
+host of anybody's: unspecified, multicast, future use). No look-up and no socket is made here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 
 from pypicached.networks import Address, Network
 
-Kind = Literal["public", "private", "shared", "loopback", "link-local", "reserved"]
+Kind = Literal["public", "private", "shared", "documentation", "loopback", "link-local", "reserved"]
 
 # First match wins, so what is more particular stands first.
 _BLOCKS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
@@ -49,18 +49,23 @@ _BLOCKS: tuple[tuple[Kind, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "documentation",
+        (
+            "192.0.2.0/24",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "2001:db8::/32",
+            "3fff::/20",  # RFC 9637
+        ),
+    ),
+    (
         "reserved",
         (
             "0.0.0.0/8",  # Linux connects to this host
             "192.0.0.0/24",
-            "192.0.2.0/24",
             "192.88.99.0/24",
-            "198.51.100.0/24",
-            "203.0.113.0/24",
             "224.0.0.0/3",
             "2001::/23",
-            "2001:db8::/32",
-            "3fff::/20",
         ),
     ),
     # RFC 4291 §2.4: so far only this eighth of IPv6 is given out.

@@ -12,6 +12,7 @@ ADDRESSES = {
     "public": "8.8.8.8",
     "private": "10.0.0.1",
     "shared": "100.64.0.1",
+    "documentation": "203.0.113.1",
     "loopback": "127.0.0.1",
     "link-local": "169.254.169.254",
     "reserved": "0.0.0.0",
@@ -63,10 +64,18 @@ def test_others__rule_62_same_class_as_the_index(url: str, kinds: set[str]) -> N
 @pytest.mark.parametrize(
     ("url", "tls", "kinds"),
     [
-        (PUBLIC, False, {"public", "private", "shared"}),
-        (SECURE, True, {"public", "private", "shared", "loopback"}),
-        ("http://buildhost/simple/", False, {"public", "private", "shared", "loopback"}),
-        ("http://index.internal/simple/", False, {"public", "private", "shared", "loopback"}),
+        (PUBLIC, False, {"public", "private", "shared", "documentation"}),
+        (SECURE, True, {"public", "private", "shared", "documentation", "loopback"}),
+        (
+            "http://buildhost/simple/",
+            False,
+            {"public", "private", "shared", "documentation", "loopback"},
+        ),
+        (
+            "http://index.internal/simple/",
+            False,
+            {"public", "private", "shared", "documentation", "loopback"},
+        ),
     ],
 )
 def test_own__rule_62_name(url: str, tls: bool, kinds: set[str]) -> None:
@@ -127,7 +136,7 @@ def test_home__rule_62_an_answer_in_clear_is_none() -> None:
         ("10.0.0.1", {"private"}),
         ("10.0.0.2", set()),
         ("127.0.0.0/8", {"loopback"}),
-        ("0.0.0.0/0", {"private", "shared", "loopback"}),
+        ("0.0.0.0/0", {"private", "shared", "documentation", "loopback"}),
         ("169.254.169.254", {"link-local"}),
         ("0.0.0.0/8", {"reserved"}),
     ],
