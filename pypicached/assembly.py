@@ -41,6 +41,7 @@ from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
 from pypicached.credentials import Credentials
 from pypicached.explaining import Explaining
+from pypicached.history import History
 from pypicached.host import own
 from pypicached.keeping import Keeping
 from pypicached.ledger import Kind, Ledger
@@ -53,7 +54,9 @@ from pypicached.settings import Index, Policy, Settings
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
 from pypicached.upstream import Connection, Limits, Offline
+from pypicached.web.admission import Admission
 from pypicached.web.app import PublicApp
+from pypicached.web.clients import Clients
 from pypicached.web.files import FileHandler
 from pypicached.web.lists import ListPages
 from pypicached.web.metrics import Metrics
@@ -117,6 +120,10 @@ class Assembly:
             if await self.ledger.pages.note_address(index.name, index.url):
                 text = f"index {index.name} is now at another address: its pages are asked anew"
                 event(logger, logging.WARNING, text, index=index.name)
+        dropped = await self.ledger.audit.keep(self._settings.audit.keep)
+        if dropped:
+            text = f"[audit] keep is off: the records of who fetched what were removed ({dropped})"
+            event(logger, logging.WARNING, text)
         quarantine = Quarantine(await self.ledger.pages.quarantined())
         self.gate = Gate(_rules(self._settings.policy), quarantine, now=self._now)
 
@@ -282,10 +289,13 @@ class Assembly:
             indexes=self.connections,
         )
         self.explaining = Explaining(self.catalog, self.decoded, self.gate, self.ledger)
+        self.history = History(self.ledger)
         private = {i.name: i.authentication != "none" for i in settings.indexes}
         scope = "private" if any(private.values()) else "public"
         # A list of all indexes is fresh for no longer than each of them is (rule 36).
         list_ttl = min(self._times(index).ttl for index in settings.indexes)
+        server = settings.server
+        allowed = Clients(trusted=server.trusted_proxies, allowed=server.allow_from)
         pages = SimplePages(self.catalog, usage, self.decoded, self.gate, now=self._now)
         metrics = Metrics(
             usage, self.blobs, self.files, self.observations, self.connections.values()
@@ -303,6 +313,7 @@ class Assembly:
             files=FileHandler(
                 self.files,
                 usage,
+                self.ledger.audit,
                 private=private,
                 cold_deadlines={
                     index.name: index.file_deadline or self._times(index).cold_deadline
@@ -311,7 +322,9 @@ class Assembly:
             ),
             people=PeoplePages(self.operations, metrics),
             metrics=metrics,
+            audit=self.ledger.audit,
             indexes=private,
+            admission=Admission(allowed),
             sweep=self.sweep,
             access_log=settings.server.access_log,
         )

@@ -37,6 +37,7 @@ from pypicached.host import (
 from pypicached.logs import event
 from pypicached.settings import Settings, split_listen
 from pypicached.upstream import Probing
+from pypicached.web.admission import describe_open
 from pypicached.web.app import PublicApp, PublicServer
 
 logger = logging.getLogger(__name__)
@@ -149,6 +150,7 @@ class Daemon:
                 self.parts.operations,
                 self.parts.keeping,
                 self.parts.explaining,
+                self.parts.history,
                 readers_gid=gid,
             ),
             access_log=None,
@@ -172,8 +174,18 @@ class Daemon:
         if interval is not None:
             self._background(_feed_watchdog(interval / 2), "watchdog")
         self.parts.operations.listeners = [_address(bound) for bound in public]
+        self._warn_of_open_door()
         where = ", ".join(self.parts.operations.listeners)
         event(logger, logging.INFO, f"pypicached {__version__} serves on {where}")
+
+    def _warn_of_open_door(self) -> None:
+        settings = self._settings
+        private = [i.name for i in settings.indexes if i.authentication != "none"]
+        listeners = [] if settings.server.allow_from else self.parts.operations.listeners
+        problem = describe_open(listeners, private)
+        if problem is not None:
+            event(logger, logging.WARNING, problem)
+            self._notes.append(problem)
 
     def _bind(self, text: str) -> list[socket.socket]:
         where = split_listen(text)
@@ -199,7 +211,7 @@ class Daemon:
         self._stack.push_async_callback(_cancel, task)
 
     async def _flush(self) -> None:
-        """Write what was gathered, and forget absence that has run out."""
+        """Write what was gathered, and forget absence that has run out, and what is too old."""
         ledger, lasts = self.parts.ledger, self._settings.cache.negative_ttl
         told = False
         for tick in itertools.count(1):
@@ -212,6 +224,7 @@ class Daemon:
                 await ledger.usage.flush()
                 if tick % FORGET_TICKS == 0:
                     await ledger.pages.drop_absent(self._now() - lasts)
+                    await ledger.audit.drop_old()
             except LedgerError as error:
                 self.parts.observations.failed("ledger", str(error))
                 event(logger, logging.ERROR, str(error))

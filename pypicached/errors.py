@@ -47,12 +47,21 @@ class NotAcceptableError(PypicachedError):
 class RefusedError(PypicachedError):
     """A rule refuses the file or project; the message names the rule and what it refused.
 
-    `rule` is "quarantine" or the name of a setting of `[policy]`.
+    `rule` is "quarantine" or the name of a setting of `[policy]` (or "allow_from"); `project` is
+    whose files they are, for the record of who asked, "" where it was of no project.
     """
 
-    def __init__(self, message: str, *, rule: str) -> None:
+    def __init__(self, message: str, *, rule: str, project: str = "") -> None:
         super().__init__(message)
         self.rule = rule
+        self.project = project
+
+
+class ClientRefusedError(RefusedError):
+    """The client's address is none that may connect; nothing else was looked at."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, rule="allow_from")
 
 
 # ── upstream ─────────────────────────────────────────────────────────────────────────────────

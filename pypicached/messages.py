@@ -11,6 +11,7 @@ are NDJSON: `Progress` lines, perhaps parts of the answer, and then one with the
 | `GET /stats?since_seconds=86400&top=10` | `Stats` |
 | `GET /list?sort=size\\|used\\|hits` | `list[ProjectRow]` |
 | `GET /list/{project}?sort=…` | `list[FileRow]`, 404 if nothing of it is cached |
+| `GET /who?requirement=…&client=…&since=…&refused=1` (each may be missing) | NDJSON of `WhoLine` |
 | `POST /prune` with `PruneRequest` | NDJSON of `PruneLine` |
 | `POST /offline` with `OfflineRequest` | `OfflineAnswer` |
 | `POST /invalidate` with `InvalidateRequest` | `InvalidateAnswer` |
@@ -353,4 +354,38 @@ class VerifyLine(msgspec.Struct, omit_defaults=True):
 
     progress: Progress | None = None
     result: VerifyAnswer | None = None
+    error: str | None = None
+
+
+class WhoRow(msgspec.Struct, kw_only=True):
+    """What one client, with one tool, fetched of one file, or was refused, and how often.
+
+    `version` is None where the file's name does not say. Where all of a project was refused,
+    `filename` is empty.
+    """
+
+    client: str
+    agent: str
+    project: str
+    version: str | None
+    filename: str
+    first_at: str
+    last_at: str
+    count: int
+    index: str = ""
+
+
+class WhoAnswer(msgspec.Struct):
+    """Since when nothing is missing of what was asked; `note`: what is missing all the same."""
+
+    complete_since: str
+    note: str = ""
+
+
+class WhoLine(msgspec.Struct, omit_defaults=True):
+    """One line of the NDJSON answer to `GET /who`; exactly one member is set."""
+
+    progress: Progress | None = None
+    part: list[WhoRow] | None = None
+    result: WhoAnswer | None = None
     error: str | None = None

@@ -36,7 +36,7 @@ class Gate:
     def check_name(self, project: str) -> None:
         """Raise RefusedError if nothing of a project is served, whatever its index says."""
         if self.rules.active:
-            refuse(decide_project(project, self.rules))
+            refuse(decide_project(project, self.rules), project)
 
     def check_project(self, index: str, project: str) -> None:
         """Raise RefusedError if nothing of an index's project is served."""
@@ -46,7 +46,7 @@ class Gate:
     def check_listed(self, index: str, project: str, file: ProjectFile) -> None:
         """Raise RefusedError if a file that is on its project's page is not served."""
         self.quarantine.check(index, project)
-        refuse(self.judge(facts_of_listed(project, file)))
+        refuse(self.judge(facts_of_listed(project, file)), project)
 
     def check_stored(self, file: CachedFile) -> bool:
         """Raise RefusedError if a stored file is not served; False if only its page can tell.
@@ -59,7 +59,7 @@ class Gate:
         verdict = self.judge(facts_of_stored(file))
         if verdict.rule == "min_age" and file.uploaded_at is None:
             return False
-        refuse(verdict)
+        refuse(verdict, file.project)
         return True
 
     def judge(self, facts: Facts) -> Verdict:
@@ -80,7 +80,7 @@ def facts_of_stored(file: CachedFile) -> Facts:
     return Facts(file.project, filename, file.uploaded_at, file.removed_at is not None)
 
 
-def refuse(verdict: Verdict) -> None:
-    """Raise RefusedError unless a verdict is in favour."""
+def refuse(verdict: Verdict, project: str) -> None:
+    """Raise RefusedError unless a verdict on a project, or a file of it, is in favour."""
     if verdict.rule is not None:
-        raise RefusedError(verdict.reason, rule=verdict.rule)
+        raise RefusedError(verdict.reason, rule=verdict.rule, project=project)

@@ -43,4 +43,5 @@ class Quarantine:
             raise RefusedError(
                 f"the project {project} is quarantined by index {index}: its files are not served",
                 rule="quarantine",
+                project=project,
             )

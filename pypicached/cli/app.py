@@ -27,6 +27,7 @@ from pypicached.cli import (
     stats,
     status,
     verify,
+    who,
 )
 from pypicached.cli.terminal import print_line, print_note
 from pypicached.errors import ControlError, PypicachedError, SettingsError
@@ -102,6 +103,7 @@ app.command("status", rich_help_panel="Look")(status.status)
 app.command("stats", rich_help_panel="Look")(stats.stats)
 app.command("list", rich_help_panel="Look")(cached.list_cached)
 app.command("explain", rich_help_panel="Look")(explain.explain)
+app.command("who", rich_help_panel="Look")(who.who)
 app.command("verify", rich_help_panel="Look")(verify.verify)
 app.command("prune", rich_help_panel="Change")(prune.prune)
 app.command("invalidate", rich_help_panel="Change")(invalidate.invalidate)

@@ -20,6 +20,7 @@ from pypicached.control.lines import send_lines
 from pypicached.control.listings import send_rows
 from pypicached.control.rights import Rights, own_rights, peer_uid
 from pypicached.errors import NotFoundError, PypicachedError, clean
+from pypicached.history import EVERYBODY, Question, parse_clients
 from pypicached.messages import (
     ErrorAnswer,
     InvalidateRequest,
@@ -32,6 +33,7 @@ from pypicached.requirement import Requirement, parse_requirement
 
 if TYPE_CHECKING:
     from pypicached.explaining import Explaining
+    from pypicached.history import History
     from pypicached.keeping import Keeping
     from pypicached.operations import Operations
 
@@ -54,6 +56,7 @@ def build_app(
     operations: Operations,
     keeping: Keeping,
     explaining: Explaining,
+    history: History,
     *,
     readers_gid: int | None,
 ) -> web.Application:
@@ -70,7 +73,7 @@ def build_app(
         return await _guarded(request, handler, rights)
 
     app = web.Application(middlewares=[guard])
-    handlers = _Handlers(operations, keeping, explaining)
+    handlers = _Handlers(operations, keeping, explaining, history)
     app.add_routes(
         [
             web.get("/status", handlers.status),
@@ -78,6 +81,7 @@ def build_app(
             web.get("/list", handlers.list_projects),
             web.get("/list/{project}", handlers.list_files),
             web.get("/explain/{requirement}", handlers.explain),
+            web.get("/who", handlers.who),
             web.post("/prune", handlers.prune),
             web.post("/invalidate", handlers.invalidate),
             web.post("/offline", handlers.offline),
@@ -95,10 +99,13 @@ def build_app(
 class _Handlers:
     """One method per row of the table in `api`; stateless beside its operations."""
 
-    def __init__(self, operations: Operations, keeping: Keeping, explaining: Explaining) -> None:
+    def __init__(
+        self, operations: Operations, keeping: Keeping, explaining: Explaining, history: History
+    ) -> None:
         self._operations = operations
         self._keeping = keeping
         self._explaining = explaining
+        self._history = history
 
     async def status(self, _: web.Request) -> web.Response:
         return _json(await self._operations.status())
@@ -117,6 +124,13 @@ class _Handlers:
         project = request.match_info["project"]
         rows = await self._operations.list_files(project, _sort(request))
         return await send_rows(request, rows)
+
+    async def who(self, request: web.Request) -> web.StreamResponse:
+        question = _question(request)
+        # Who looked into what others install can be told, too.
+        asked = clean(request.query_string, limit=500)
+        _log.info("uid %d: who %s", _uid(request), asked)
+        return await send_lines(request, self._history.who(question), _sentence)
 
     async def explain(self, request: web.Request) -> web.Response:
         try:
@@ -248,6 +262,19 @@ async def _rules(request: web.Request, command: str) -> list[Requirement]:
         raise _UsageError(str(error)) from None
     _log_change(request, command, message)
     return list(dict.fromkeys(rules))
+
+
+def _question(request: web.Request) -> Question:
+    query = request.query
+    try:
+        return Question(
+            requirement=parse_requirement(text) if (text := query.get("requirement")) else None,
+            clients=parse_clients(text) if (text := query.get("client")) else EVERYBODY,
+            since=_number(request, "since", 0.0),
+            refused=query.get("refused") == "1",
+        )
+    except ValueError as error:
+        raise _UsageError(str(error)) from None
 
 
 def _sort(request: web.Request) -> str:

@@ -38,6 +38,9 @@ from pypicached.messages import (
     Status,
     VerifyAnswer,
     VerifyLine,
+    WhoAnswer,
+    WhoLine,
+    WhoRow,
 )
 
 _Answer = TypeVar("_Answer")
@@ -103,6 +106,25 @@ class ControlClient:
     def explain(self, requirement: str) -> Explanation:
         """Return what is served of a project, and why the rest is not; ControlError."""
         return self._ask("GET", f"/explain/{quote(requirement, safe='')}", Explanation)
+
+    def who(
+        self, requirement: str | None, client: str | None, since: float, *, refused: bool
+    ) -> tuple[list[WhoRow], WhoAnswer]:
+        """Return who fetched what (or was refused it), and since when that is all; ControlError.
+
+        `since` is seconds since the epoch; a `client` is an address, a network or "unix".
+        """
+        asked = {"requirement": requirement, "client": client, "since": since}
+        asked["refused"] = "1" if refused else None
+        query = urlencode({name: value for name, value in asked.items() if value})
+        rows: list[WhoRow] = []
+
+        def take(line: WhoLine) -> None:
+            rows.extend(line.part or ())
+
+        answer = self._follow("GET", f"/who?{query}", WhoLine, None, take).result
+        assert answer is not None
+        return rows, answer
 
     def invalidate(self, request: InvalidateRequest) -> InvalidateAnswer:
         """Have the next requests ask upstream; ControlError."""

@@ -15,6 +15,8 @@ from typing import Final
 
 # struct ucred of unix(7): pid, uid, gid.
 _UCRED: Final = struct.Struct("3i")
+# What tells of people, not of the cache: which host installs what is nobody else's to read.
+_OWNERS_MAY_GET: Final = frozenset({"/who"})
 # What a member of the readers' group may call beside reading.
 _READERS_MAY_POST: Final = frozenset({"/invalidate"})
 
@@ -30,7 +32,8 @@ class Rights:
     """Decides by uid, method and path; immutable.
 
     Root and `own_uid` may do everything. Others connect thanks to the group `readers_gid`: they
-    may read and invalidate. Without such a group they may do nothing, whatever the socket's mode.
+    may invalidate and read, but not what tells of clients. Without such a group they may do
+    nothing, whatever the socket's mode.
     """
 
     def __init__(self, own_uid: int, readers_gid: int | None) -> None:
@@ -44,6 +47,8 @@ class Rights:
         owners = "root" if self._own_uid == 0 else f"root and {_user(self._own_uid)}"
         if self._readers_gid is None:
             return f"this daemon is private: only {owners} may use it"
+        if path in _OWNERS_MAY_GET:
+            return f"who fetched what is personal: only {owners} may ask"
         if method in ("GET", "HEAD") or path in _READERS_MAY_POST:
             return None
         group = _group(self._readers_gid)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from pypicached.ledger.audit import Audit
 from pypicached.ledger.backup import Snapshot, take_snapshot
 from pypicached.ledger.connection import (
     BUSY_RUNNING_SECONDS,
@@ -21,18 +22,27 @@ from pypicached.ledger.usage import Usage
 
 
 class Ledger:
-    """Pages, files and usage of one daemon.
+    """Pages, files, usage and audit of one daemon.
 
     One write connection behind a lock; one read-only connection for requests; one for commands,
     so that a long listing never keeps a request waiting.
     """
 
-    def __init__(self, path: Path, notes: list[str], pages: Pages, files: Files, usage: Usage):
+    def __init__(
+        self,
+        path: Path,
+        notes: list[str],
+        pages: Pages,
+        files: Files,
+        usage: Usage,
+        audit: Audit,
+    ) -> None:
         self.path = path
         self.notes = notes
         self.pages = pages
         self.files = files
         self.usage = usage
+        self.audit = audit
         self._opened = _identity(path)
 
     def size_bytes(self) -> int:
@@ -78,12 +88,12 @@ class Ledger:
             stack.push_async_callback(reader.close)
             commands = await open_connection(path, read_only=True, busy_seconds=wait)
             stack.push_async_callback(commands.close)
-            usage = Usage(writer, commands, now=now)
+            audit = Audit(writer, commands, now=now)
+            usage = Usage(writer, commands, audit, now=now)
             stack.push_async_callback(usage.flush)
             stack.callback(writer.wait_again)
-            yield cls(
-                path, notes, Pages(writer, reader, commands), Files(writer, reader, commands), usage
-            )
+            pages, files = Pages(writer, reader, commands), Files(writer, reader, commands)
+            yield cls(path, notes, pages, files, usage, audit)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -64,3 +64,19 @@ class BlobRow(msgspec.Struct, frozen=True):
     size_bytes: int
     disk_bytes: int
     last_used_at: float
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    """What one client, with one tool, fetched of one file or was refused; `client` as people write.
+
+    `client` is "unix" of a Unix socket. `filename` is empty where a whole project was refused.
+    """
+
+    client: str
+    agent: str
+    index: str
+    project: str
+    filename: str
+    first_at: float
+    last_at: float
+    count: int

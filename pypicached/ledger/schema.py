@@ -169,6 +169,43 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX file_removed ON file (kind, project, index_name, filename)
     WHERE removed_at IS NOT NULL;
     """,
+    """
+    -- Which client fetched which file, or (refused = 1) was refused it; `filename` is empty where a
+    -- whole project was. `client` is 16 bytes, those of IPv4 mapped (RFC 4291 §2.5.5.2), or empty
+    -- for a Unix socket. `agent` is tool and version.
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY,
+        project TEXT NOT NULL,
+        refused INTEGER NOT NULL,
+        filename TEXT NOT NULL,
+        index_name TEXT NOT NULL,
+        client BLOB NOT NULL,
+        agent TEXT NOT NULL,
+        first_at REAL NOT NULL,
+        last_at REAL NOT NULL,
+        count INTEGER NOT NULL,
+        -- who REQUIREMENT.
+        UNIQUE (project, refused, filename, index_name, client, agent)
+    ) STRICT;
+    -- who --client.
+    CREATE INDEX audit_by_client ON audit (refused, client);
+    -- What goes by age, or because there is too much of it.
+    CREATE INDEX audit_by_use ON audit (refused, last_at);
+
+    -- Of each kind: since when nothing is missing (NULL: it is off), and how many rows there are.
+    CREATE TABLE audit_kept (
+        refused INTEGER PRIMARY KEY,
+        complete_since REAL,
+        kept INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO audit_kept VALUES (0, NULL, 0), (1, NULL, 0);
+    CREATE TRIGGER audit_came AFTER INSERT ON audit BEGIN
+        UPDATE audit_kept SET kept = kept + 1 WHERE refused = new.refused;
+    END;
+    CREATE TRIGGER audit_went AFTER DELETE ON audit BEGIN
+        UPDATE audit_kept SET kept = kept - 1 WHERE refused = old.refused;
+    END;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

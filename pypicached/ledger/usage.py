@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
+from pypicached.ledger.audit import Audit
 from pypicached.ledger.connection import Connection, Writer, read
+from pypicached.ledger.noted import Noted
 
 Kind = Literal["page", "file", "metadata"]
 Result = Literal["hits", "joins", "misses", "revalidated", "stale", "errors"]
@@ -71,12 +73,14 @@ class Usage:
         self,
         writer: Writer,
         commands: Connection,
+        audit: Audit,
         *,
         now: Callable[[], float] = time.time,
         keep_days: float = 400,
     ) -> None:
         self._writer = writer
         self._commands = commands
+        self._audit = audit
         self._now = now
         self._keep_seconds = keep_days * 86400
         # Since the daemon's start, for metrics: never reset, never written.
@@ -132,16 +136,22 @@ class Usage:
 
     async def flush(self) -> None:
         """Write what was gathered; if that fails it is gathered again, not lost."""
+        for _ in range(self._audit.rounds):
+            await self._flush()
+
+    async def _flush(self) -> None:
         counts, self._counts = self._counts, {}
         projects, self._projects = self._projects, {}
         files, self._files = self._files, {}
         pages, self._pages = self._pages, {}
-        if not (counts or projects or files or pages):
+        noted = self._audit.take()
+        if not (counts or projects or files or pages or any(noted)):
             return
         try:
-            await self._write(counts, projects, files, pages)
+            await self._write(counts, projects, files, pages, noted)
         except BaseException:
             self._take_back(counts, projects, files, pages)
+            self._audit.give_back(noted)
             raise
 
     async def _write(
@@ -150,6 +160,7 @@ class Usage:
         projects: dict[str, list[int]],
         files: dict[tuple[str, str, str, str], list[float]],
         pages: dict[tuple[str, str], float],
+        noted: tuple[Noted, Noted],
     ) -> None:
         now = self._now()
         hour = int(now // HOUR_SECONDS) * HOUR_SECONDS
@@ -165,6 +176,7 @@ class Usage:
             await db.executemany(TOUCH_PAGE, [(at, *key) for key, at in pages.items()])
             for statement in DROP_OLD:
                 await db.execute(statement, (int(now - self._keep_seconds),))
+            await self._audit.write(db, noted)
 
     def _take_back(
         self,

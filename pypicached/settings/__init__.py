@@ -8,6 +8,7 @@ from pypicached.settings.addresses import split_listen
 from pypicached.settings.load import Loaded, load
 from pypicached.settings.model import (
     SCHEMES,
+    Audit,
     Cache,
     EnvironmentProxies,
     Index,
@@ -32,6 +33,7 @@ from pypicached.settings.units import (
 
 __all__ = [
     "SCHEMES",
+    "Audit",
     "Cache",
     "EnvironmentProxies",
     "Index",

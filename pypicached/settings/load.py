@@ -22,7 +22,7 @@ from pypicached.settings.environment import (
     variable_of,
 )
 from pypicached.settings.indexes import IndexLayer, IndexReader
-from pypicached.settings.model import Cache, Limits, Policy, Server, Settings
+from pypicached.settings.model import Audit, Cache, Limits, Policy, Server, Settings
 from pypicached.settings.places import Places
 from pypicached.settings.problems import Problems
 from pypicached.settings.proxies import read_proxies
@@ -84,6 +84,7 @@ def load(
         indexes=indexes,
         limits=Limits(**layers.section("limits")),
         policy=Policy(**layers.section("policy")),
+        audit=Audit(**layers.section("audit")),
         proxies=proxies,
     )
     return Loaded(settings, layers.sources | reader.sources, warnings, path)

@@ -41,6 +41,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     # "HOST:PORT", "[IPV6]:PORT" or "unix:/path"; `split_listen` takes them apart.
     listen: tuple[str, ...]
+    # Whose X-Forwarded-For is believed, and which clients may connect (none named: all).
+    trusted_proxies: tuple[Network, ...]
+    allow_from: tuple[Network, ...]
     control_socket: Path
     access_log: bool
     log_format: Literal["text", "json"]
@@ -212,6 +215,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     removed_files: Literal["keep", "refuse"]
 
 
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """`[audit]`: what is remembered of clients."""
+
+    # Seconds; 0.0 is "off": nothing is.
+    keep: float
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set; `indexes` are in file order, at least one."""
 
@@ -220,5 +230,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     indexes: tuple[Index, ...]
     limits: Limits
     policy: Policy
+    audit: Audit
     # For indexes without a `proxy`.
     proxies: EnvironmentProxies = EnvironmentProxies()

@@ -29,6 +29,8 @@ class Key(msgspec.Struct, frozen=True):
 SECTIONS: dict[str, dict[str, Key]] = {
     "server": {
         "listen": Key(values.parse_listen, ["127.0.0.1:3143", "[::1]:3143"], "list"),
+        "trusted_proxies": Key(values.parse_networks, (), "list"),
+        "allow_from": Key(values.parse_networks, (), "list"),
         "control_socket": Key(values.parse_socket_path),
         "access_log": Key(values.parse_boolean, default=False, kind="boolean"),
         "log_format": Key(values.one_of("text", "json"), "text"),
@@ -62,6 +64,9 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "allow": Key(rules.parse_requirements, (), "list"),
         "exempt": Key(rules.parse_globs, (), "list"),
         "removed_files": Key(values.one_of("keep", "refuse"), "keep"),
+    },
+    "audit": {
+        "keep": Key(values.parse_keep, "90d"),
     },
 }
 # `name` and `url` are read by `indexes`, because they depend on each other.

@@ -15,7 +15,9 @@ from pypicached.settings.schema import INDEX_KEYS, SECTIONS
 from pypicached.settings.secret import HIDDEN, Secret
 from pypicached.settings.units import format_duration, spell_size
 
-_OFF = frozenset({"cache.stale_while_revalidate", "cache.stale_if_error", "policy.min_age"})
+_OFF = frozenset(
+    {"cache.stale_while_revalidate", "cache.stale_if_error", "policy.min_age", "audit.keep"}
+)
 
 _NONE = {"cache.max_size": "unlimited", "cache.prune_after": "never"}
 
@@ -51,7 +53,9 @@ def _walk(settings: Settings) -> list[tuple[str, object]]:
             for key in INDEX_KEYS
             if getattr(index, key) != ()
         ]
-    return found + _section(settings, "limits") + _section(settings, "policy")
+    for section in ("limits", "policy", "audit"):
+        found += _section(settings, section)
+    return found
 
 
 def _section(settings: Settings, section: str) -> list[tuple[str, object]]:

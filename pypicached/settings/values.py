@@ -231,11 +231,17 @@ def _seconds(value: object, example: str) -> float:
 
 def parse_prune_after(value: object, _base: Path) -> float | None:
     """Accept a duration of at least a day, or "never" (None)."""
-    if value == "never":
-        return None
-    example = 'say e.g. "90d", or "never"'
+    return None if value == "never" else _days(value, 'say e.g. "90d", or "never"')
+
+
+def parse_keep(value: object, _base: Path) -> float:
+    """Accept a duration of at least a day, or "off" (0.0)."""
+    return 0.0 if value == "off" else _days(value, 'say e.g. "90d", or "off"')
+
+
+def _days(value: object, example: str) -> float:
     seconds = _seconds(value, example)
-    # It is looked at once a day; and a plain 90 is a minute and a half, which nobody means here.
+    # A plain 90 is a minute and a half, which nobody means here.
     if seconds < _DAY_SECONDS:
         raise BadValueError(f"{quote(value)} is less than a day", example)
     return seconds

@@ -59,6 +59,11 @@ def request_key(raw: str) -> str | None:
     return _key(unquote_to_bytes(_octets(host)).decode("ascii", "replace"), path)
 
 
+def filename_of(key: str) -> str:
+    """Return the name of the file with this key, decoded."""
+    return unquote_to_bytes(key.rpartition("/")[2]).decode("utf-8", "replace")
+
+
 def link_path(url: str) -> str:
     """Return `{host}/{path}` for a link of ours; upstream's encoding is kept where it is legal.
 

@@ -17,13 +17,17 @@ from aiohttp import HttpVersion10, web
 from aiohttp.web_protocol import RequestHandler
 
 from pypicached.errors import (
+    ClientRefusedError,
     NotFoundError,
     PypicachedError,
     RefusedError,
     UpstreamPausedError,
     clean,
 )
+from pypicached.ledger import Audit
 from pypicached.logs import event
+from pypicached.simple.urls import filename_of
+from pypicached.web.admission import Admission, Connection
 from pypicached.web.errors import Reply, build_reply, reply_of
 from pypicached.web.exchange import SERVER, ClientGoneError, Exchange
 from pypicached.web.files import FileHandler
@@ -55,7 +59,9 @@ class PublicApp:
         files: FileHandler,
         people: PeoplePages,
         metrics: Metrics,
+        audit: Audit,
         indexes: Collection[str],
+        admission: Admission,
         sweep: Sweep,
         access_log: bool,
     ) -> None:
@@ -63,8 +69,12 @@ class PublicApp:
         self._lists = lists
         self._files = files
         self._metrics = metrics
+        self._audit = audit
         self._indexes = frozenset(indexes)
         self._access_log = access_log
+        # Who asks is looked up at once, also for the log of a request that its client gives up.
+        self._looks = access_log or admission.limited
+        self._admission = admission
         self._sweep = sweep
         self._boot = secrets.token_hex(3)
         self._numbers = itertools.count(1)
@@ -81,7 +91,8 @@ class PublicApp:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         began = time.perf_counter()
-        exchange = Exchange(request, f"{self._boot}-{next(self._numbers):x}", closing=self.draining)
+        request_id = f"{self._boot}-{next(self._numbers):x}"
+        exchange = Exchange(request, request_id, self._admission.find, closing=self.draining)
         self.active += 1
         self._sweep.began(request)
         try:
@@ -100,6 +111,8 @@ class PublicApp:
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         request = exchange.request
         try:
+            if self._looks:
+                self._admission.check(exchange.client)
             _check_version(request)
             if request.method not in METHODS:
                 reply = Reply(405, METHOD_HELP, headers={"Allow": ", ".join(METHODS)})
@@ -123,6 +136,7 @@ class PublicApp:
         reply = reply_of(error)
         if isinstance(error, RefusedError):
             self._metrics.refused(error.rule)
+            self._remember(exchange, error)
         if reply.status >= 500:
             # Of an upstream that is left alone, the log has told when it went, and why.
             known = isinstance(error, UpstreamPausedError)
@@ -134,6 +148,16 @@ class PublicApp:
                 path=clean(exchange.path),
             )
         return build_reply(reply, exchange.id)
+
+    def _remember(self, exchange: Exchange, error: RefusedError) -> None:
+        """Note who was refused what; a client that may not connect has asked for nothing."""
+        if isinstance(error, ClientRefusedError):
+            # It has no business with the connection, either.
+            exchange.closing = True
+        elif error.project:
+            filename = filename_of(exchange.file_key)
+            client, agent = exchange.client.address, exchange.agent
+            self._audit.refused(client, agent, exchange.index, error.project, filename)
 
     def _failed(self, exchange: Exchange, error: Exception) -> web.Response:
         """An error of this host: told if nothing was sent yet, else never a short body as whole."""
@@ -184,7 +208,7 @@ class PublicApp:
             logging.INFO,
             f"{exchange.request.method} {clean(exchange.path)}",
             request=exchange.id,
-            client=exchange.request.remote,
+            client=exchange.client.address,
             kind=exchange.kind,
             result=exchange.result,
             ms=round(seconds * 1000, 1),
@@ -210,7 +234,7 @@ class PublicServer(web.Server):
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
-class _Connection(RequestHandler):
+class _Connection(Connection):
     """One connection, where aiohttp would do otherwise.
 
     It would quote bytes that are no request to their sender, and log a traceback for each.

@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Mapping
 from aiohttp import web
 from multidict import CIMultiDict
 
-from pypicached.cache.download import Download, Miss
+from pypicached.cache.download import Miss
 from pypicached.cache.files import Files
 from pypicached.cache.pages import AGAIN_SECONDS
-from pypicached.cache.passthrough import PassThrough
 from pypicached.cache.sidecars import SIDECAR
 from pypicached.cache.stored_files import FileKey, Hit
 from pypicached.errors import (
@@ -26,7 +25,7 @@ from pypicached.errors import (
     UpstreamError,
     UpstreamUnavailableError,
 )
-from pypicached.ledger import Result, Usage
+from pypicached.ledger import Audit, Result, Usage
 from pypicached.simple.urls import request_key
 from pypicached.web.exchange import Exchange
 from pypicached.web.ranges import UnsatisfiableError, matches, parse_range, range_applies
@@ -52,12 +51,14 @@ class FileHandler:
         self,
         files: Files,
         usage: Usage,
+        audit: Audit,
         *,
         private: Mapping[str, bool],
         cold_deadlines: Mapping[str, float],
     ) -> None:
         self._files = files
         self._usage = usage
+        self._audit = audit
         self._private = private
         self._cold_deadlines = cold_deadlines
 
@@ -90,7 +91,8 @@ class FileHandler:
         sidecar = path.endswith(SIDECAR)
         exchange.kind = "metadata" if sidecar else "file"
         exchange.index = index
-        return FileKey(index, path.removesuffix(SIDECAR), "metadata" if sidecar else "file")
+        exchange.file_key = path.removesuffix(SIDECAR)
+        return FileKey(index, exchange.file_key, "metadata" if sidecar else "file")
 
     # ── hits ─────────────────────────────────────────────────────────────────────────────────
 
@@ -102,6 +104,8 @@ class FileHandler:
             sent = 0 if exchange.bodiless or answer.status in (304, 416) else answer.length
             self._count(exchange, key, "hits", file.project, sent)
             self._usage.touch_file(key.index, key.path, key.kind, file.sha256)
+            if sent:
+                self._note(exchange, key, file.project, file.filename)
             if hit.body is not None:
                 body = hit.body[answer.start : answer.stop] if sent else b""
                 return web.Response(status=answer.status, headers=headers, body=body)
@@ -141,6 +145,12 @@ class FileHandler:
         exchange.result = result
         self._usage.count(key.kind, key.index, result, project, octets)
 
+    def _note(self, exchange: Exchange, key: FileKey, project: str, filename: str) -> None:
+        """Remember who is sent at least a byte of a file; a sidecar is no file (`who`)."""
+        if key.kind == "file" and self._audit.on:
+            client = exchange.client.address
+            self._audit.fetched(client, exchange.agent, key.index, project, filename)
+
     # ── misses ───────────────────────────────────────────────────────────────────────────────
 
     async def _head(self, exchange: Exchange, key: FileKey, by: float) -> web.StreamResponse:
@@ -171,17 +181,18 @@ class FileHandler:
             status = f"pypicached; fwd=miss; {'stored' if miss.leading else 'collapsed'}"
             sha256 = download.sha256 or download.source.expected.hashes.get("sha256")
             headers = self._headers(key, f'"{sha256}"' if sha256 else None, status)
-            return await self._stream(exchange, download, headers)
+            return await self._stream(exchange, key, miss, headers)
         except NoRoomError:
             self._count(exchange, key, "misses", miss.project, 0)
-            return await self._send_through(exchange, key, self._files.pass_through(download), by)
+            return await self._send_through(exchange, key, miss, by)
         finally:
             download.detach()
 
     async def _stream(
-        self, exchange: Exchange, download: Download, headers: CIMultiDict[str]
+        self, exchange: Exchange, key: FileKey, miss: Miss, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
-        request, whole = exchange.request, download.length is None
+        request, download = exchange.request, miss.download
+        whole = download.length is None
         part = Part(200, 0, 0)
         if whole:
             headers.popall("Accept-Ranges", None)
@@ -192,6 +203,8 @@ class FileHandler:
         if whole and request.version >= (1, 1):
             response.enable_chunked_encoding()
         await exchange.prepare(response)
+        if ((whole and download.releasable) or part.length) and not exchange.bodiless:
+            self._note(exchange, key, miss.project, miss.download.filename)
         try:
             if whole and not exchange.bodiless:
                 await write_growing(response, download)
@@ -202,9 +215,10 @@ class FileHandler:
         return response
 
     async def _send_through(
-        self, exchange: Exchange, key: FileKey, through: PassThrough, by: float
+        self, exchange: Exchange, key: FileKey, miss: Miss, by: float
     ) -> web.StreamResponse:
         """Stream a file that cannot be kept; whole, because nothing is there to take a range of."""
+        through = self._files.pass_through(miss.download)
         async with contextlib.AsyncExitStack() as stack:
             async with _first_byte(key, by):
                 chunks = await stack.enter_async_context(through.open())
@@ -219,6 +233,8 @@ class FileHandler:
             await exchange.prepare(response)
             try:
                 if not exchange.bodiless:
+                    if first:
+                        self._note(exchange, key, miss.project, miss.download.filename)
                     await write(response, first)
                     async for chunk in chunks:
                         await write(response, chunk)

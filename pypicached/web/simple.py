@@ -92,7 +92,7 @@ class SimplePages:
             rendering = await owner.render(answer.page, variant)
         if rendering.refused is not None:
             exchange.index = answer.page.row.index
-            refuse(rendering.refused)
+            refuse(rendering.refused, project)
         return self._respond(exchange, answer, rendering)
 
     def with_slash(self, exchange: Exchange, raw_name: str) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from pypicached.messages import (
     Stats,
     Status,
 )
+from pypicached.networks import ends_of, parse_network
 from pypicached.requirement import parse_requirement
 from tests.control.daemon import STATUS, USED_AT, FakeOperations
 
@@ -32,6 +34,7 @@ ASKING = (
     "stats",
     "list",
     "explain",
+    "who",
     "prune",
     "verify",
     "invalidate",
@@ -192,6 +195,98 @@ def test_list__unknown(control_socket: Path) -> None:
     result = _run("list", "other", "--socket", control_socket)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "pypicached: nothing of other is cached\n"
+
+
+def test_who__lines(control_socket: Path, operations: FakeOperations) -> None:
+    """In a pipe: names, tabs, moments as they are; how complete it is on standard error."""
+    result = _run(
+        "who", "Demo<2", "--client", "10.0.0.0/8", "--refused", "--socket", control_socket
+    )
+    (question,) = operations.asked
+    assert (str(question.requirement), question.refused, question.since) == ("demo<2", True, 0.0)
+    assert question.clients == ends_of(parse_network("10.0.0.0/8"))
+    assert result.stdout.splitlines() == [
+        "client\tagent\tfilename\tfirst_at\tlast_at\tcount\tproject\tversion",
+        *[f"10.0.0.7\tpip/25.0\tdemo-1.0.tar.gz\t{USED_AT}\t{USED_AT}\t3\tdemo\t1.0"] * 2,
+    ]
+    assert result.stderr == f"pypicached: 2 rows; records are complete since {USED_AT}\n"
+
+
+def test_who__json(control_socket: Path, operations: FakeOperations) -> None:
+    """`--json` is one document with the contract's rows, an empty one where there is none."""
+    (row, _) = json.loads(_run("who", "--json", "--socket", control_socket).stdout)
+    keys = "client agent project version filename first_at last_at count"
+    assert set(keys.split()) <= row.keys()
+    operations.fetched = []
+    result = _run("who", "demo", "--json", "--socket", control_socket)
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+
+
+def test_who__nobody(control_socket: Path, operations: FakeOperations) -> None:
+    """That nobody fetched it is a sentence, and no failure; so is what is missing."""
+    operations.fetched, operations.note = [], "some of it is missing"
+    result = _run("who", "demo", "--socket", control_socket)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "pypicached: nothing of that was fetched by any client",
+        f"pypicached: 0 rows; records are complete since {USED_AT}",
+        "pypicached: some of it is missing",
+    ]
+
+
+def test_who__unknown(control_socket: Path) -> None:
+    """A project of which nothing is known ends with 1, as `list` does."""
+    result = _run("who", "other", "--socket", control_socket)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "pypicached: nothing is known of it\n"
+
+
+@pytest.mark.parametrize(
+    ("since", "moment"),
+    [
+        ("2026-01-02", 1_767_312_000.0),
+        ("2026-01-02T03:04:05Z", 1_767_323_045.0),
+        ("2026-01-02T03:04:05", 1_767_323_045.0),
+        ("2026-01-02T04:04:05+01:00", 1_767_323_045.0),
+    ],
+)
+def test_who__since_a_moment(
+    control_socket: Path,
+    operations: FakeOperations,
+    monkeypatch: pytest.MonkeyPatch,
+    since: str,
+    moment: float,
+) -> None:
+    """A date or a moment is that of UTC, unless it says another zone, wherever one is."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        _run("who", "--since", since, "--socket", control_socket)
+    time.tzset()
+    assert [question.since for question in operations.asked] == [moment]
+
+
+def test_who__since_a_duration(control_socket: Path, operations: FakeOperations) -> None:
+    """A duration is so long ago."""
+    before = time.time() - 7 * 86_400
+    _run("who", "--since", "7d", "--socket", control_socket)
+    assert before <= operations.asked[0].since <= time.time() - 7 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--since", "last week"), "neither a duration nor a date; say e.g. --since 7d"),
+        (("--client", "10.1.2.3/8"), 'is an address inside a network; say "10.0.0.0/8"'),
+        (("foo[bar]",), "has extras"),
+    ],
+)
+def test_who__wrong_usage(
+    control_socket: Path, operations: FakeOperations, arguments: tuple[str, ...], words: str
+) -> None:
+    """What cannot be asked is wrong usage, in words, and no daemon is asked."""
+    result = _run("who", *arguments, "--socket", control_socket)
+    assert (result.exit_code, words in result.stderr, operations.asked) == (2, True, [])
 
 
 def test_prune__request(control_socket: Path, operations: FakeOperations) -> None:

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from pypicached.control.app import build_app
 from pypicached.errors import ProjectNotFoundError
+from pypicached.history import Question
 from pypicached.messages import (
     DiskStatus,
     DownloadStatus,
@@ -41,6 +42,8 @@ from pypicached.messages import (
     TopProject,
     VerifyAnswer,
     VerifyProblem,
+    WhoAnswer,
+    WhoRow,
 )
 from pypicached.requirement import Requirement
 
@@ -62,6 +65,10 @@ STATUS = Status(
     failures=[Failure(USED_AT, "acme/numpy", "timed out")],
     pid=4711,
 )
+WHO = WhoRow(
+    client="10.0.0.7", agent="pip/25.0", project="demo", version="1.0", filename="demo-1.0.tar.gz",
+    first_at=USED_AT, last_at=USED_AT, count=3, index="pypi",
+)  # fmt: skip
 PRUNED = PruneAnswer(False, [PrunedFile("demo", "demo-1.0.tar.gz", 4096, USED_AT)], 2, 8192)
 
 PruneSteps = Callable[[PruneRequest], AsyncIterator[Progress | list[PrunedFile] | PruneAnswer]]
@@ -107,6 +114,8 @@ class FakeOperations:
         self.ledger = b"ledger"
         self.announced = 0
         self.copies = 0
+        self.fetched = [WHO, WHO]
+        self.note = ""
         self.projects = [ProjectRow("demo", 1, 1536, USED_AT, 7)]
 
     async def status(self) -> Status:
@@ -204,6 +213,15 @@ class FakeOperations:
         other = [str(rule) for rule in rules if rule.project != "demo"]
         return PinAnswer([PinRow("demo", 0, 0)], other)
 
+    async def who(self, question: Question) -> AsyncIterator[list[WhoRow] | WhoAnswer]:
+        """Have `fetched` of `demo`, a row at a time; ProjectNotFoundError for others."""
+        self.asked.append(question)
+        if question.requirement is not None and question.requirement.project != "demo":
+            raise ProjectNotFoundError("nothing is known of it")
+        for part in self.fetched:
+            yield [part]
+        yield WhoAnswer(USED_AT, self.note)
+
     def set_offline(self, request: OfflineRequest) -> OfflineAnswer:
         """Have been online until now, with two downloads under way."""
         self.asked.append(request)
@@ -230,7 +248,7 @@ def serving(operations: FakeOperations, *, readers_gid: int | None = None) -> It
 
 
 async def _start(operations: FakeOperations, path: Path, readers_gid: int | None) -> web.AppRunner:
-    app = build_app(*[cast(Any, operations)] * 3, readers_gid=readers_gid)
+    app = build_app(*[cast(Any, operations)] * 4, readers_gid=readers_gid)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()

@@ -16,9 +16,11 @@ import aiohttp
 import pytest
 
 from pypicached.errors import LedgerError
+from pypicached.history import Question
 from pypicached.messages import Progress, ProjectRow, PruneAnswer, PruneRequest
+from pypicached.networks import ends_of, parse_network
 from pypicached.requirement import parse_requirement
-from tests.control.daemon import PRUNED, FakeOperations, serving
+from tests.control.daemon import PRUNED, USED_AT, FakeOperations, serving
 
 
 async def _ask(path: Path, method: str, url: str, body: Any = None) -> tuple[int, Any]:
@@ -44,6 +46,37 @@ async def test_stats__parameters(control_socket: Path, operations: FakeOperation
     assert (status, operations.asked) == (200, [(3600.5, 3)])
 
 
+async def test_who__question_and_lines(
+    control_socket: Path, operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is asked reaches the daemon as it means it; rows come in parts; it is logged."""
+    caplog.set_level(logging.INFO)
+    url = "/who?requirement=Demo%3C2&client=10.0.0.0/8&since=12.5&refused=1"
+    status, lines = await _ask(control_socket, "GET", url)
+    (question,) = operations.asked
+    assert (str(question.requirement), question.since, question.refused) == ("demo<2", 12.5, True)
+    assert question.clients == ends_of(parse_network("10.0.0.0/8"))
+    assert status == 200
+    assert [row["filename"] for line in lines[:-1] for row in line["part"]] == [
+        "demo-1.0.tar.gz"
+    ] * 2
+    assert lines[-1] == {"result": {"complete_since": USED_AT, "note": ""}}
+    assert any(f"uid {os.geteuid()}: who requirement=" in r.getMessage() for r in caplog.records)
+
+
+async def test_who__everything(control_socket: Path, operations: FakeOperations) -> None:
+    """Without parameters all that was fetched is asked for."""
+    await _ask(control_socket, "GET", "/who")
+    await _ask(control_socket, "GET", "/who?client=unix")
+    assert operations.asked == [Question(), Question(clients=(b"", b""))]
+
+
+async def test_who__unknown(control_socket: Path) -> None:
+    """A project of which nothing is known is a 404 with a sentence."""
+    status, answer = await _ask(control_socket, "GET", "/who?requirement=other")
+    assert (status, answer) == (404, {"error": "nothing is known of it"})
+
+
 @pytest.mark.parametrize(
     ("method", "url", "body"),
     [
@@ -52,6 +85,9 @@ async def test_stats__parameters(control_socket: Path, operations: FakeOperation
         ("GET", "/stats?top=-1", None),
         ("GET", "/stats?top=1001", None),
         ("GET", "/list?sort=colour", None),
+        ("GET", "/who?requirement=demo[x]", None),
+        ("GET", "/who?client=somewhere", None),
+        ("GET", "/who?since=yesterday", None),
         ("POST", "/prune", {}),
         ("POST", "/prune", {"days": 1, "to_size_bytes": 1}),
         ("POST", "/prune", {"days": -1}),

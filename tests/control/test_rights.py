@@ -60,6 +60,13 @@ def test_rights__group_may_not_change(path: str) -> None:
     assert refusal.endswith("is for root and uid 990; the group root may only read and invalidate")
 
 
+def test_rights__who_is_for_owners() -> None:
+    """What clients fetched is not for the group: it tells of people, not of the cache."""
+    refusal = Rights(_DAEMON, _GID).refusal(_OTHER, "GET", "/who")
+    assert refusal == "who fetched what is personal: only root and uid 990 may ask"
+    assert Rights(_DAEMON, _GID).refusal(_DAEMON, "GET", "/who") is None
+
+
 def test_rights__without_a_group() -> None:
     """A daemon without a readers' group answers nobody but its user and root."""
     refusal = Rights(_DAEMON, None).refusal(_OTHER, "GET", "/status")
@@ -83,7 +90,12 @@ def shared_socket() -> Iterator[Path]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(
     ("method", "url", "status"),
-    [("GET", "/status", 200), ("POST", "/invalidate", 200), ("POST", "/prune", 403)],
+    [
+        ("GET", "/status", 200),
+        ("POST", "/invalidate", 200),
+        ("POST", "/prune", 403),
+        ("GET", "/who", 403),
+    ],
 )
 def test_control__another_user(shared_socket: Path, method: str, url: str, status: int) -> None:
     """A real process of another user reads and invalidates, and is refused a prune."""

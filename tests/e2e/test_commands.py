@@ -254,3 +254,28 @@ def test_command__no_daemon(make_daemon: MakeDaemon) -> None:
     assert (done.returncode, done.stdout) == (3, "")
     assert str(daemon.socket) in done.stderr
     assert "pypicached serve" in done.stderr
+
+
+# ── who ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_who__over_restarts(upstream: ThreadedFakeUpstream, daemon: DaemonProcess) -> None:
+    """What was fetched is remembered over a restart, and forgotten when the audit is off."""
+    upstream.add("old", OLD)
+    daemon.fetch("old")
+    daemon.stop()
+    daemon.start()
+    daemon.fetch("old")
+    (row,) = daemon.ask("who", "old<2", "--client", "127.0.0.0/8", "--since", "1h")
+    assert (row["client"], row["agent"], row["count"]) == ("127.0.0.1", "unknown", 2)
+    assert (row["filename"], row["version"], row["index"]) == (OLD.filename, "1.0", "pypi")
+    assert daemon.ask("who", "old>1") == daemon.ask("who", "--refused") == []
+    done = daemon.command("who", "never-heard-of")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing is known of never-heard-of" in done.stderr
+    daemon.stop()
+    daemon.environment["PYPICACHED_AUDIT__KEEP"] = "off"
+    daemon.start()
+    assert "the records of who fetched what were removed (1)" in daemon.log
+    done = daemon.command("who")
+    assert (done.returncode, '[audit] keep is "off"' in done.stderr) == (1, True)

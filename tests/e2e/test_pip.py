@@ -208,3 +208,17 @@ def test_pip_install__wrong_bytes_upstream(
     upstream.heal()
     done = client.pip("install", *arguments)
     assert (done.returncode, installed(tmp_path / "target")) == (0, {"alpha": "1.0"}), done.stderr
+
+
+def test_pip_install__is_remembered(
+    upstream: ThreadedFakeUpstream, daemon: DaemonProcess, make_client: MakeClient, tmp_path: Path
+) -> None:
+    """`who` names pip with its version for each file that it installed, and for nothing else."""
+    expected = publish_tree(upstream)
+    done = make_client(daemon).pip("install", "--target", str(tmp_path / "one"), "app")
+    assert done.returncode == 0, done.stderr
+    rows = daemon.ask("who")
+    normalized = {name.replace("_", "-"): version for name, version in expected.items()}
+    assert {row["project"]: row["version"] for row in rows} == normalized
+    release = ".".join(map(str, pip_version()))
+    assert {row["agent"].startswith(f"pip/{release}") for row in rows} == {True}

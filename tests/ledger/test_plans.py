@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from pypicached.ledger import Ledger, files, pages, usage
+from pypicached.ledger import Ledger, audit, files, pages, usage
 
 # Statements that may read a whole table or index, and why.
 SCANNING = {
@@ -37,7 +37,7 @@ def statements(module: ModuleType) -> list[tuple[str, str]]:
 
 ALL = [
     (module.__name__.rpartition(".")[2], name, sql)
-    for module in (files, pages, usage)
+    for module in (audit, files, pages, usage)
     for name, sql in statements(module)
 ]
 
@@ -64,9 +64,12 @@ async def test_plans__what_triggers_do(ledger: Ledger) -> None:
     """What is counted with each change is one row, found by its key."""
     db = ledger.files._commands
     rows = await db.execute_fetchall("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-    updates = {row[0]: re.findall(r"UPDATE stored SET.*?;", row[1], re.DOTALL) for row in rows}
-    assert len(updates) == 6
-    assert all(len(found) == 1 and "WHERE id = 1;" in found[0] for found in updates.values())
+    updates = {row[0]: re.findall(r"UPDATE \w+ SET.*?;", row[1], re.DOTALL) for row in rows}
+    assert len(updates) == 8
+    assert all(
+        len(found) == 1 and re.search(r"WHERE (id = 1|refused = (new|old)\.refused);", found[0])
+        for found in updates.values()
+    )
 
 
 @pytest.mark.parametrize("index", [True, False])

@@ -31,6 +31,11 @@ from .conftest import Load, Refuse
         ("server.listen", "[1]", "must be a list of texts; one of them is a number"),
         ("server.listen", "[]", "at least one address is needed"),
         ("server.listen", '["a:1", "a:1"]', '"a:1" stands there twice'),
+        ("server.allow_from", '"10.0.0.0/8"', "must be a list, not text"),
+        ("server.allow_from", '["10.1.2.3/8"]', '"10.1.2.3/8" is an address inside a network'),
+        ("server.trusted_proxies", '["nginx"]', '"nginx" is no network'),
+        ("audit.keep", '"for ever"', '"for ever" is no duration'),
+        ("audit.keep", "90", "90 is less than a day"),
         ("limits.clients", '"many"', 'must be a whole number without quotes, not "many"'),
         ("limits.clients", "0", "0 is not between 1 and 1000000"),
         ("limits.page_size", '"8 Mib/s"', '"8 Mib/s" is no size'),
@@ -51,6 +56,10 @@ def test_value__refused_in_words(refuse: Refuse, key: str, value: str, words: st
         ("cache.prune_after", "90", 'say e.g. "90d", or "never"'),
         ("cache.stale_if_error", '"never"', 'say e.g. "10m", or "off"'),
         ("cache.max_size", '"lots"', 'say e.g. "50GiB", "40%" or "unlimited"'),
+        ("audit.keep", '"never"', 'say e.g. "90d", or "off"'),
+        ("server.allow_from", '["10.1.2.3/8"]', 'say "10.0.0.0/8", or the address alone'),
+        ("server.allow_from", '["localhost"]', 'say "127.0.0.0/8" and "::1"'),
+        ("server.trusted_proxies", '["nginx"]', 'say e.g. "10.0.0.0/8"'),
         ("server.log_level", '"warn"', 'did you mean "warning"?'),
         ("server.listen", '["3143"]', 'say "127.0.0.1:3143"'),
         ("server.listen", '["::1:3143"]', "put an IPv6 address into brackets"),
@@ -87,6 +96,24 @@ def test_prune_after__words(read: Load) -> None:
     assert read().settings.cache.prune_after is None
     assert read('[cache]\nprune_after = "never"\n').settings.cache.prune_after is None
     assert read('[cache]\nprune_after = "90d"\n').settings.cache.prune_after == 90 * 86_400.0
+
+
+def test_keep__words(read: Load) -> None:
+    """What `who` remembers is 90 days by default; "off" is 0.0."""
+    assert read().settings.audit.keep == 90 * 86_400.0
+    assert read('[audit]\nkeep = "off"\n').settings.audit.keep == 0.0
+    assert read('[audit]\nkeep = "7d"\n').settings.audit.keep == 7 * 86_400.0
+
+
+def test_networks__lists(read: Load) -> None:
+    """Networks come from a file or, comma separated, from the environment; by default none."""
+    server = read().settings.server
+    assert (server.trusted_proxies, server.allow_from) == ((), ())
+    text = '[server]\ntrusted_proxies = ["10.0.0.1", "fd00::/8"]\n'
+    env = {"PYPICACHED_SERVER__ALLOW_FROM": "127.0.0.0/8, ::1"}
+    server = read(text, env).settings.server
+    assert [str(network) for network in server.trusted_proxies] == ["10.0.0.1/32", "fd00::/8"]
+    assert [str(network) for network in server.allow_from] == ["127.0.0.0/8", "::1/128"]
 
 
 def test_off__is_zero(read: Load) -> None:

@@ -1,0 +1,104 @@
+"""The door of the public listener: finds out who a client is, and turns away who may not connect.
+
+It tells the log of them at most once a minute. What is decided by which
+networks is `clients`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from pypicached.errors import ClientRefusedError
+from pypicached.logs import event
+from pypicached.networks import parse_address
+from pypicached.web.clients import Client, Clients
+
+logger = logging.getLogger(__name__)
+
+SILENCE_SECONDS = 60.0
+HEADER = "X-Forwarded-For"
+
+
+class Connection(RequestHandler):
+    """One connection of the public listener, which remembers who is at its other end."""
+
+    __slots__ = ("client",)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        # None while nobody has asked, and for ever where a trusted proxy speaks for many.
+        self.client: Client | None = None
+
+
+class Admission:
+    """Asked once per request, before anything else is done. Single-threaded."""
+
+    def __init__(self, clients: Clients, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._clients = clients
+        self._now = now
+        self._told_at: float | None = None
+        self._untold = 0
+        # Whether anybody may be turned away.
+        self.limited = clients.limited
+
+    def find(self, request: web.BaseRequest) -> Client:
+        """Return the client of a request that came over a `Connection`."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        if connection.client is not None:
+            return connection.client
+        peer = request.get_extra_info("peername")
+        client = self._clients.find(peer)
+        if client.trusted:
+            return self._clients.find(peer, request.headers.getall(HEADER, ()))
+        connection.client = client
+        return client
+
+    def check(self, client: Client) -> None:
+        """Raise ClientRefusedError if this client may not connect."""
+        if client.admitted:
+            return
+        self._untold += 1
+        self._tell(client.address)
+        shown = client.address or "of an unknown address"
+        raise ClientRefusedError(f"client {shown} may not use this cache ([server] allow_from)")
+
+    def _tell(self, address: str) -> None:
+        """Log the refusals since the last such line, unless that is less than a minute ago."""
+        now = self._now()
+        if self._told_at is not None and now - self._told_at < SILENCE_SECONDS:
+            return
+        self._told_at = now
+        number, self._untold = self._untold, 0
+        requests = "1 request" if number == 1 else f"{number} requests"
+        text = f"refused {requests} of clients that [server] allow_from does not name"
+        event(logger, logging.WARNING, text, client=address)
+
+
+def describe_open(listeners: Sequence[str], private: Sequence[str]) -> str | None:
+    """Say so where whoever reaches a listener reads indexes that have credentials. Pure.
+
+    `listeners` are addresses as `status` shows them, of a daemon without `allow_from`.
+    """
+    beyond = [where for where in listeners if not _is_local(where)]
+    if not beyond or not private:
+        return None
+    names = f"index{'es' if len(private) > 1 else ''} {', '.join(private)}"
+    return (
+        f"whoever reaches {', '.join(beyond)} reads the {names} with our credentials: say in "
+        "[server] allow_from who may"
+    )
+
+
+def _is_local(listener: str) -> bool:
+    if listener.startswith("unix:"):
+        return True
+    address = parse_address(urlsplit(listener).hostname or "")
+    return address is not None and address.is_loopback
