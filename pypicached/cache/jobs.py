@@ -5,9 +5,6 @@ It dies with its daemon: the next one has the same directories, and must not fin
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +13,7 @@ import msgspec
 
 from pypicached.cache.codings import compressed, pack, unpack
 from pypicached.cache.renderings import encode_page
+from pypicached.child import die_with
 from pypicached.ownership import IndexRule, may_answer
 from pypicached.simple.names import normalize
 from pypicached.simple.parse import (
@@ -30,25 +28,17 @@ from pypicached.simple.render import list_html_chunks, list_json_chunks
 # Our own exit code for a body that is no page; the reason is on stdout.
 NO_PAGE = 3
 CHUNK_BYTES = 1024 * 1024
-# prctl(2): the signal that we get when the thread that started us ends.
-PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Run the job that the arguments name, behind the process id of whoever wants it."""
-    _die_with(int(sys.argv.pop(1)))
+    die_with(int(sys.argv.pop(1)))
     jobs: dict[str, Callable[..., None]] = {"page": page, "names": names, "lists": lists}
     try:
         jobs[sys.argv[1]](*sys.argv[2:])
     except ParseError as error:
         sys.stdout.write(str(error))
         raise SystemExit(NO_PAGE) from None
-
-
-def _die_with(parent: int) -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it has died already
-        raise SystemExit(1)
 
 
 def page(source: str, target: str, content_type: str, url: str, project: str) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from pypicached.child import command
 from pypicached.errors import HostError
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.rows import ParseError
@@ -87,19 +87,9 @@ class Worker:
 
 async def _start(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        "-c",
-        # Not "-m": -I leaves out the current directory, so a checkout names itself.
-        f"import sys; sys.path.insert(0, {_home()!r});"
-        "from pypicached.cache.jobs import main; main()",
-        str(os.getpid()),
+        *command("pypicached.cache.jobs"),
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         env={"PATH": os.environ.get("PATH", "")},
     )
-
-
-def _home() -> str:
-    return str(Path(__file__).resolve().parent.parent.parent)
