@@ -65,6 +65,7 @@ def make_wheel(
     version: str = "1.0",
     *,
     requires: Iterable[str] = (),
+    extras: Iterable[str] = (),
     requires_python: str | None = None,
     size_bytes: int | None = None,
     tag: str = "py3-none-any",
@@ -78,7 +79,7 @@ def make_wheel(
     most wheels `.dist-info` is last (PEP 427 asks for that), unless it is to be first.
     """
     stem = _stem(project, version)
-    metadata = _metadata(project, version, requires, requires_python)
+    metadata = _metadata(project, version, requires, requires_python, extras)
     members = {
         f"{_module(project)}/__init__.py": f'__version__ = "{version}"\n'.encode(),
         f"{stem}.dist-info/METADATA": metadata,
@@ -122,11 +123,16 @@ def _stem(project: str, version: str) -> str:
 
 
 def _metadata(
-    project: str, version: str, requires: Iterable[str], requires_python: str | None
+    project: str,
+    version: str,
+    requires: Iterable[str],
+    requires_python: str | None,
+    extras: Iterable[str],
 ) -> bytes:
     lines = ["Metadata-Version: 2.1", f"Name: {project}", f"Version: {version}"]
     if requires_python is not None:
         lines.append(f"Requires-Python: {requires_python}")
+    lines += [f"Provides-Extra: {extra}" for extra in extras]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     return ("\n".join(lines) + "\n").encode()
 

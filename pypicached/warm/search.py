@@ -1,0 +1,116 @@
+"""One search for versions that go together, by resolvelib; `resolve` goes on where it fails."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
+from resolvelib.resolvers import Result
+
+from pypicached.warm.candidates import PYTHON, Candidate, Needed, split
+from pypicached.warm.choose import Hashes
+from pypicached.warm.explain import explain
+from pypicached.warm.library import UnavailableError
+from pypicached.warm.plan import ProblemKind
+from pypicached.warm.provider import Constraint, Provider
+from pypicached.warm.stock import Stock
+
+# pip's; the time limit of a job comes long before.
+MOST_ROUNDS = 200_000
+
+Solution = Result[Needed, Candidate, str]
+
+
+class Root(NamedTuple):
+    """A requirement to begin with; `where` says who made it."""
+
+    requirement: Requirement
+    hashes: Hashes
+    where: str
+
+
+class Failure(NamedTuple):
+    """Why there is no solution; `culprits` are the places of the roots that led there."""
+
+    kind: ProblemKind
+    reason: str
+    culprits: frozenset[int]
+
+
+class _Trail(BaseReporter[Needed, Candidate, str]):
+    """Remembers who needed what, to find the roots that led to a failure."""
+
+    def __init__(self) -> None:
+        self._needed_by: dict[str, set[str]] = defaultdict(set)
+        self._roots: dict[str, set[int]] = defaultdict(set)
+
+    def adding_requirement(self, requirement: Needed, parent: Candidate | None) -> None:
+        """Note a requirement."""
+        if parent is not None:
+            self._needed_by[requirement.project].add(parent.project)
+        elif requirement.wish is not None:
+            self._roots[requirement.project].add(requirement.wish)
+
+    def lead_to(self, projects: Iterable[str]) -> frozenset[int]:
+        """Return the roots by which any of the projects was reached."""
+        seen: set[str] = set()
+        found: set[int] = set()
+        left = list(projects)
+        while left:
+            project = left.pop()
+            if project not in seen:
+                seen.add(project)
+                found |= self._roots[project]
+                left += self._needed_by[project]
+        return frozenset(found)
+
+
+def search(
+    stock: Stock, roots: Mapping[int, Root], constraints: Mapping[str, Constraint]
+) -> Solution | Failure:
+    """Return what meets all `roots`, or why nothing does."""
+    needed = [
+        part
+        for place, root in roots.items()
+        for part in split(root.requirement, source=None, wish=place, hashes=root.hashes)
+    ]
+    order: dict[str, int] = {}
+    for place, root in roots.items():
+        # The base, where it is apart: what pip has here.
+        first = split(root.requirement, source=None)[0]
+        order.setdefault(first.name, place)
+    # Extras last: their bases are narrowed down by then.
+    needed.sort(key=lambda requirement: requirement.name != requirement.project)
+    trail = _Trail()
+    resolver: Resolver[Needed, Candidate, str] = Resolver(
+        Provider(stock, constraints, order), trail
+    )
+    try:
+        return resolver.resolve(needed, max_rounds=MOST_ROUNDS)
+    except ResolutionImpossible as error:
+        return _impossible(error, trail, constraints, stock)
+    except UnavailableError as error:
+        culprits = trail.lead_to([error.project])
+        return Failure("failed", f"{error.project}: {error.reason}", culprits)
+    except ResolutionTooDeep:
+        return Failure("conflict", "too many versions to try", frozenset(roots))
+
+
+def _impossible(
+    error: ResolutionImpossible[Needed, Candidate],
+    trail: _Trail,
+    constraints: Mapping[str, Constraint],
+    stock: Stock,
+) -> Failure:
+    causes = list(error.causes)
+    try:
+        kind, reason = explain(causes, constraints, stock)
+    except UnavailableError as failed:
+        kind, reason = "failed", f"{failed.project}: {failed.reason}"
+    parents = {info.parent.project for info in causes if info.parent is not None}
+    wished = {info.requirement.wish for info in causes if info.parent is None}
+    found = trail.lead_to(parents - {PYTHON}) | {wish for wish in wished if wish is not None}
+    return Failure(kind, reason, found)
