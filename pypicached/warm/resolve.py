@@ -156,7 +156,7 @@ def _add_items(
     resolved: Resolved,
 ) -> None:
     hashed = any(root.hashes is not None for root in kept.values())
-    for candidate in solution.mapping.values():
+    for candidate in solution.chosen.values():
         if not isinstance(candidate, Base):
             continue
         asked, hashes = _askers(solution, candidate, kept)
@@ -177,7 +177,7 @@ def _askers(
     solution: Solution, candidate: Base, kept: Mapping[int, Root]
 ) -> tuple[list[str], Hashes]:
     """Return who asked for a candidate, and which digests they allow."""
-    chosen = {id(other): other for other in solution.mapping.values()}
+    chosen = {id(other): other for other in solution.chosen.values()}
     asked: dict[str, None] = {}
     hashes: Hashes = None
     for name, criterion in solution.criteria.items():

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
-from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep, Resolver
-from resolvelib.resolvers import Result
+from resolvelib import BaseReporter, ResolutionImpossible, ResolutionTooDeep
+from resolvelib.resolvers import Criterion, Resolution
 
 from pypicached.warm.candidates import PYTHON, Candidate, Needed, split
 from pypicached.warm.choose import Hashes
@@ -21,7 +21,12 @@ from pypicached.warm.stock import Stock
 # pip's; the time limit of a job comes long before.
 MOST_ROUNDS = 200_000
 
-Solution = Result[Needed, Candidate, str]
+
+class Solution(NamedTuple):
+    """What was chosen, by name, and by name who needs it."""
+
+    chosen: Mapping[str, Candidate]
+    criteria: Mapping[str, Criterion[Needed, Candidate]]
 
 
 class Root(NamedTuple):
@@ -85,11 +90,15 @@ def search(
     # Extras last: their bases are narrowed down by then.
     needed.sort(key=lambda requirement: requirement.name != requirement.project)
     trail = _Trail()
-    resolver: Resolver[Needed, Candidate, str] = Resolver(
+    # Not by `Resolver`, whose way to a result does not end where what was turned down on the way
+    # needs itself (resolvelib 1.2.1; pip 26 ends with a RecursionError there).
+    resolution: Resolution[Needed, Candidate, str] = Resolution(
         Provider(stock, constraints, order), trail
     )
     try:
-        return resolver.resolve(needed, max_rounds=MOST_ROUNDS)
+        state = resolution.resolve(needed, max_rounds=MOST_ROUNDS)
+        names = [requirement.name for requirement in needed]
+        return Solution(_reached(names, state.mapping, stock), state.criteria)
     except ResolutionImpossible as error:
         return _impossible(error, trail, constraints, stock)
     except UnavailableError as error:
@@ -97,6 +106,20 @@ def search(
         return Failure("failed", f"{error.project}: {error.reason}", culprits)
     except ResolutionTooDeep:
         return Failure("conflict", "too many versions to try", frozenset(roots))
+
+
+def _reached(
+    names: Iterable[str], chosen: Mapping[str, Candidate], stock: Stock
+) -> dict[str, Candidate]:
+    """Return what of the chosen is needed; the rest is left from what was turned down."""
+    reached: dict[str, Candidate] = {}
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name not in reached:
+            reached[name] = chosen[name]
+            left += [requirement.name for requirement in stock.needs(chosen[name])]
+    return reached
 
 
 def _impossible(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import random
 import re
 import tarfile
@@ -32,7 +33,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 """
 _PYPROJECT = """\
 [build-system]
-requires = []
+requires = {requires}
 build-backend = "prebuilt_backend"
 backend-path = ["."]
 """
@@ -97,15 +98,23 @@ def make_sdist(
     *,
     requires: Iterable[str] = (),
     requires_python: str | None = None,
+    metadata_version: str = "2.1",
+    dynamic: Iterable[str] = (),
+    build_requires: Iterable[str] = (),
     upload_time: str | None = UPLOAD_TIME,
     yanked: bool | str = False,
 ) -> DistFile:
-    """Make an sdist (PEP 625) that pip builds without network; it has no sidecar."""
+    """Make an sdist (PEP 625) that pip builds, without network unless there are `build_requires`.
+
+    It has no sidecar. Its PKG-INFO counts from `metadata_version` "2.2" on (PEP 643).
+    """
     stem = _stem(project, version)
     wheel = make_wheel(project, version, requires=requires, requires_python=requires_python)
+    lines = (wheel.metadata or b"").decode().replace("2.1", metadata_version, 1)
+    lines += "".join(f"Dynamic: {field}\n" for field in dynamic)
     members = {
-        "PKG-INFO": wheel.metadata or b"",
-        "pyproject.toml": _PYPROJECT.encode(),
+        "PKG-INFO": lines.encode(),
+        "pyproject.toml": _PYPROJECT.format(requires=json.dumps([*build_requires])).encode(),
         "prebuilt_backend.py": _BACKEND.encode(),
         f"prebuilt/{wheel.filename}": wheel.body,
     }

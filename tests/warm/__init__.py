@@ -1,0 +1,1 @@
+"""Working out what a build would fetch."""
