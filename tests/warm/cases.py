@@ -167,7 +167,8 @@ CASES: dict[str, Case] = {
         ["a"], constraints=["b<3", "a<2", "unused==9", f"b<1; {OLD}", "B!=2.0"],
     ),
     "constraints with extras": Case(
-        [*[w(f"a {n}.0", "b; extra == 'x'", extras=["x"]) for n in (1, 2)], *many("b", ["1.0", "2.0"])],
+        [*[w(f"a {n}.0", "b; extra == 'x'", extras=["x"]) for n in (1, 2)],
+         *many("b", ["1.0", "2.0"])],
         ["a[x]"], constraints=["a<2", "b==1.0"],
     ),
     "a wheel before an sdist": Case([w("a 1.0"), s("a 1.0"), s("a 0.9")], ["a"]),

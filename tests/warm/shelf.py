@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pypicached.requirements.model import Origin, Wish
 from pypicached.simple.model import ProjectFile, ProjectPage
-from pypicached.warm.frames import Answer, Ask, AskMetadata, AskPage
+from pypicached.warm.frames import Answer, Ask, AskPage
 from pypicached.warm.library import Library
 from pypicached.warm.plan import Job, Plan
 from pypicached.warm.targets import Target, parse_target

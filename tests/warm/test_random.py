@@ -1,4 +1,4 @@
-"""Random small indexes: a plan meets everything, one is found where there is one, and it is pip's."""
+"""Random small indexes: a plan meets everything, is found where there is one, and is pip's."""
 
 from __future__ import annotations
 
