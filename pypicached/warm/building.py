@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from packaging.requirements import Requirement
-
+from pypicached.warm.bounded import read_requirement
 from pypicached.warm.core_metadata import MetadataError
 from pypicached.warm.library import UnavailableError
 from pypicached.warm.plan import Item, Problem
@@ -86,7 +85,7 @@ def _resolve_for(
 ) -> list[Item]:
     """Add what a build needs; return the sdists that are new among it."""
     needed = Resolved()
-    parsed = [Requirement(text) for text in requires]
+    parsed = [read_requirement(text) for text in requires]
     roots = [
         Root(requirement, None, where)
         for requirement in parsed

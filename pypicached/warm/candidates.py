@@ -8,10 +8,10 @@ Everything is told apart by identity; `stock` makes each of them once.
 from __future__ import annotations
 
 from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from pypicached.warm.bounded import read_requires_python
 from pypicached.warm.choose import Entry, Hashes
 from pypicached.warm.core_metadata import CoreMetadata
 
@@ -97,6 +97,8 @@ class Specified:
         self.wish = wish
         self.hashes = hashes
         self._text = spelled(requirement, with_extras=with_extras)
+        if requirement.marker is not None:
+            self._text += f"; {requirement.marker}"
 
     def __str__(self) -> str:
         """Return it as pip prints it: "A, B and C" of several versions."""
@@ -134,10 +136,7 @@ class NeedsPython:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        try:
-            self.versions = SpecifierSet(text)
-        except InvalidSpecifier:
-            self.versions = SpecifierSet()
+        self.versions = read_requires_python(text)
 
     def __str__(self) -> str:
         return f"Python {self._text}"

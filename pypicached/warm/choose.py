@@ -7,18 +7,20 @@ dependencies, and asks nobody.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.names import raw_version, split_suffix
+from pypicached.warm.bounded import read_requires_python, read_version
 from pypicached.warm.targets import Target
 
 ALL = ":all:"
@@ -26,6 +28,8 @@ ALL = ":all:"
 _SDIST_SUFFIXES = frozenset(
     {".zip", ".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lzma"}
 )
+# Of one wheel; the most of a known project is some dozen.
+MOST_TAGS = 1000
 _BUILD_TAG = re.compile(r"(\d+)(.*)", re.ASCII)
 # Any of these digests will do ("sha256:…"); None: whatever the file is.
 Hashes = frozenset[str] | None
@@ -85,7 +89,7 @@ class Chooser:
 
     def entry(self, file: ProjectFile, project: str) -> Entry | None:
         """Return a file as the target has it; None if it is not for this target."""
-        version = _version(raw_version(file.filename, project))
+        version = read_version(raw_version(file.filename, project))
         if version is None or not self._fits_python(file.requires_python):
             return None
         stem, suffix = split_suffix(file.filename)
@@ -106,7 +110,7 @@ class Chooser:
         here = {entry.version for entry in self.entries(page)}
         yanked, python, platform = set(), set(), set()
         for file in page.files:
-            if (version := _version(raw_version(file.filename, page.name))) is None:
+            if (version := read_version(raw_version(file.filename, page.name))) is None:
                 continue
             if version in here:
                 if file.yanked:
@@ -157,20 +161,16 @@ class Chooser:
         return found
 
     def _best_rank(self, tags: str) -> int | None:
+        # PEP 425 compressed sets: in 255 characters they can spell a hundred thousand tags.
+        if math.prod(part.count(".") + 1 for part in tags.split("-")) > MOST_TAGS:
+            return None
         found = [self._ranks[tag] for tag in parse_tag(tags) if tag in self._ranks]
         return min(found, default=None)
 
     def _suits_python(self, requires_python: str | None) -> bool:
         if requires_python is None:
             return True
-        try:
-            return SpecifierSet(requires_python).contains(self.target.version, prereleases=True)
-        except InvalidSpecifier:
-            return True  # as pip has it
-
-    def suits_python(self, requires_python: str | None) -> bool:
-        """Tell whether a `Requires-Python` takes the target's; one that cannot be read does."""
-        return self._fits_python(requires_python)
+        return read_requires_python(requires_python).contains(self.target.version, prereleases=True)
 
 
 def _preference(entry: Entry, hashes: Hashes) -> tuple[object, ...]:
@@ -212,13 +212,3 @@ def parse_formats(only_binary: Collection[str], no_binary: Collection[str]) -> F
 
 def _listed(name: str) -> str:
     return name if name == ALL else str(canonicalize_name(name))
-
-
-@lru_cache(maxsize=16384)
-def _version(text: str | None) -> Version | None:
-    if text is None:
-        return None
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return None

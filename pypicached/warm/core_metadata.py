@@ -6,14 +6,14 @@ Read as pip reads it: leniently, but what it says must be usable.
 from __future__ import annotations
 
 from email.parser import HeaderParser
-from functools import lru_cache
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from pypicached.errors import PypicachedError, clean
+from pypicached.warm.bounded import read_requirement, read_version
 
 # PEP 643: from this version on, what `Dynamic` does not name is the same in every wheel.
 STATIC_SINCE = (2, 2)
@@ -48,11 +48,12 @@ class CoreMetadata(msgspec.Struct, frozen=True, eq=False):
 def parse_metadata(body: bytes) -> CoreMetadata:
     """Return the metadata in `body`; MetadataError if it cannot be used."""
     headers = HeaderParser().parsestr(body.decode("utf-8", "replace"))
+    version = read_version(headers.get("Version"))
+    if version is None:
+        raise MetadataError("its metadata has no valid version")
     try:
-        version = Version(headers.get("Version", ""))
-        requires = tuple(_requirement(t.strip()) for t in headers.get_all("Requires-Dist", []))
-    except InvalidVersion:
-        raise MetadataError("its metadata has no valid version") from None
+        texts = headers.get_all("Requires-Dist", [])
+        requires = tuple(read_requirement(text.strip()) for text in texts)
     except InvalidRequirement as error:
         reason = f"its metadata is invalid: {clean(_first_line(error), 120)}"
         raise MetadataError(reason, of_version=True) from None
@@ -87,8 +88,3 @@ def _metadata_version(text: str) -> tuple[int, ...]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or ["it does not parse"])[0]
-
-
-@lru_cache(maxsize=8192)
-def _requirement(text: str) -> Requirement:
-    return Requirement(text)

@@ -9,17 +9,31 @@ from collections.abc import Mapping, Sequence
 
 from packaging.version import Version
 
+from pypicached.errors import clean
 from pypicached.warm.candidates import Candidate, NeedsPython, Specified
 from pypicached.warm.library import NoPageError
 from pypicached.warm.plan import ProblemKind
 from pypicached.warm.provider import Constraint, Information
 from pypicached.warm.stock import Stock
 
+# Of a line: what metadata says may be long, and is a stranger's.
+MOST_CHARACTERS = 500
+
 
 def explain(
     causes: Sequence[Information], constraints: Mapping[str, Constraint], stock: Stock
 ) -> tuple[ProblemKind, str]:
-    """Return what kind of failure `causes` are, and the words for it."""
+    """Return what kind of failure `causes` are, and the words for it.
+
+    Raises UnavailableError where that cannot be told.
+    """
+    kind, words = _explain(causes, constraints, stock)
+    return kind, "\n".join(clean(line, MOST_CHARACTERS) for line in words.splitlines())
+
+
+def _explain(
+    causes: Sequence[Information], constraints: Mapping[str, Constraint], stock: Stock
+) -> tuple[ProblemKind, str]:
     pythons = [
         info
         for info in causes
@@ -46,9 +60,7 @@ def _single(cause: Information, stock: Stock) -> tuple[ProblemKind, str]:
     try:
         page = stock.library.page(project)
     except NoPageError as error:
-        kind: ProblemKind = "refused" if error.outcome == "refused" else "not-found"
-        reason = error.reason if kind == "refused" else f"no index here has {project}"
-        return kind, f"{shown}: {reason}"
+        return error.outcome, f"{shown}: {error.reason}"
     refused = {
         entry.version: reason
         for filename, reason in stock.library.refused(project).items()
@@ -90,11 +102,19 @@ def _conflict(
         if project in constraints
     ]
     lines += [
-        f"    No file of {project} is for this target"
+        f"    {_absence(project, stock)}"
         for project in projects
         if project != stock.python.project and not stock.entries(project)
     ]
     return "\n".join(lines)
+
+
+def _absence(project: str, stock: Stock) -> str:
+    try:
+        stock.library.page(project)
+    except NoPageError as error:
+        return f"{project}: {error.reason}"
+    return f"no file of {project} is for this target"
 
 
 def _trigger(requirement: object, parent: Candidate | None) -> str:

@@ -15,7 +15,8 @@ from packaging.version import Version
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.names import version_of
 from pypicached.warm.core_metadata import CoreMetadata, MetadataError, parse_metadata
-from pypicached.warm.frames import Answer, Ask, AskMetadata, AskPage, AskSdist
+from pypicached.warm.frames import Answer, Ask, AskMetadata, AskPage, AskSdist, Outcome
+from pypicached.warm.plan import ProblemKind
 from pypicached.warm.sdist import Sdist, read_sdist
 
 
@@ -29,11 +30,11 @@ class UnavailableError(Exception):
 
 
 class NoPageError(Exception):
-    """There is no page: `outcome` is "not-found" or "refused"."""
+    """There is no page, and that is certain."""
 
-    def __init__(self, outcome: str, reason: str) -> None:
+    def __init__(self, outcome: Outcome, reason: str) -> None:
         super().__init__(reason)
-        self.outcome = outcome
+        self.outcome: ProblemKind = "refused" if outcome == "refused" else "not-found"
         self.reason = reason
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 from packaging.markers import InvalidMarker, Marker
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from pypicached.errors import clean
 from pypicached.requirements.model import LockedFile, LockedPackage
 from pypicached.simple.model import ProjectFile, ProjectPage
+from pypicached.warm.bounded import read_version
 from pypicached.warm.choose import Entry, best_of
 from pypicached.warm.library import NoPageError, UnavailableError
 from pypicached.warm.plan import Item, Problem, ProblemKind
@@ -66,8 +66,7 @@ class _Lookup:
         try:
             page = self._stock.library.page(self._package.project)
         except NoPageError as error:
-            kind: ProblemKind = "refused" if error.outcome == "refused" else "not-found"
-            return self._fail(kind, error.reason)
+            return self._fail(error.outcome, error.reason)
         except UnavailableError as error:
             return self._fail("failed", error.reason)
         listed = self._listed(page)
@@ -99,13 +98,10 @@ class _Lookup:
         ]
 
     def _of_version(self, page: ProjectPage) -> list[ProjectFile]:
-        if self._package.version is None:
+        version = read_version(self._package.version)
+        if version is None:
             return []
-        try:
-            exactly = SpecifierSet(f"=={Version(self._package.version)}")
-        except InvalidVersion:
-            return []
-        found = self._stock.applicable(page.name, exactly)
+        found = self._stock.applicable(page.name, SpecifierSet(f"=={version}"))
         return [entry.file for entry in found]
 
     def _is(self, locked: LockedFile, file: ProjectFile) -> bool:

@@ -16,10 +16,11 @@ from packaging.utils import canonicalize_name
 
 from pypicached.errors import clean
 from pypicached.requirements.model import Origin, Wish
+from pypicached.warm.bounded import read_requirement
 from pypicached.warm.candidates import Base, Specified, spelled
 from pypicached.warm.choose import Hashes, both
 from pypicached.warm.library import NoPageError, UnavailableError
-from pypicached.warm.plan import Item, Problem, ProblemKind
+from pypicached.warm.plan import Item, Problem
 from pypicached.warm.provider import Constraint
 from pypicached.warm.scout import Scout
 from pypicached.warm.search import Failure, Root, Solution, search
@@ -62,7 +63,7 @@ def read_constraints(
 def _read(wish: Wish, stock: Stock, resolved: Resolved) -> Root | None:
     reason = "names an address; only what an index has can be brought here"
     try:
-        requirement = Requirement(wish.text)
+        requirement = read_requirement(wish.text)
         if requirement.marker is not None and not stock.holds(requirement.marker):
             return None
         if requirement.url is None:
@@ -94,6 +95,7 @@ def _as_held(requirement: Requirement, constraints: Mapping[str, Constraint]) ->
     held = constraints.get(str(canonicalize_name(requirement.name)))
     if held is None:
         return requirement
+    # A copy: what is read is shared.
     narrowed = Requirement(spelled(requirement))
     narrowed.specifier &= held.versions
     return narrowed
@@ -107,8 +109,8 @@ def _without_absent(roots: dict[int, Root], stock: Stock, resolved: Resolved) ->
         try:
             stock.library.page(project)
         except NoPageError as error:
-            kind: ProblemKind = "refused" if error.outcome == "refused" else "not-found"
-            resolved.problems.append(_problem(root, Failure(kind, error.reason, frozenset())))
+            failure = Failure(error.outcome, error.reason, frozenset())
+            resolved.problems.append(_problem(root, failure))
         except UnavailableError as error:
             resolved.problems.append(_problem(root, Failure("failed", error.reason, frozenset())))
         else:

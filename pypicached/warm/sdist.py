@@ -17,9 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from pypicached.simple.names import split_suffix
+from pypicached.warm.bounded import read_requirement
 from pypicached.warm.core_metadata import CoreMetadata, MetadataError, parse_pkg_info
 
 # Beyond any sdist that is known; half a minute of unpacking.
@@ -62,8 +61,8 @@ class Sdist(NamedTuple):
             table = tomllib.loads(self.pyproject.decode()).get("build-system")
             requires = DEFAULT_REQUIRES if table is None else tuple(table["requires"])
             for text in requires:
-                Requirement(text)
-        except (ValueError, KeyError, TypeError, AttributeError, InvalidRequirement):
+                read_requirement(text)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise MetadataError("its pyproject.toml has no usable [build-system]") from None
         return requires
 

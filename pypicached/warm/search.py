@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -18,8 +19,9 @@ from pypicached.warm.plan import ProblemKind
 from pypicached.warm.provider import Constraint, Provider
 from pypicached.warm.stock import Stock
 
-# pip's; the time limit of a job comes long before.
+# pip's; `Stock.seconds_left` comes long before.
 MOST_ROUNDS = 200_000
+TOO_DEEP = "too many combinations of versions to try; narrow them down"
 
 
 class Solution(NamedTuple):
@@ -48,9 +50,22 @@ class Failure(NamedTuple):
 class _Trail(BaseReporter[Needed, Candidate, str]):
     """Remembers who needed what, to find the roots that led to a failure."""
 
-    def __init__(self) -> None:
+    def __init__(self, stock: Stock) -> None:
+        self._stock = stock
+        self._began = time.process_time()
+        # Of what is left, so that one search after another has some.
+        self._limit = stock.seconds_left / 2
         self._needed_by: dict[str, set[str]] = defaultdict(set)
         self._roots: dict[str, set[int]] = defaultdict(set)
+
+    def starting_round(self, index: int) -> None:
+        """End a search that takes too long; waiting for pages does not count."""
+        if time.process_time() - self._began > self._limit:
+            raise ResolutionTooDeep(index)
+
+    def close(self) -> None:
+        """Take what was spent from what is left."""
+        self._stock.seconds_left -= time.process_time() - self._began
 
     def adding_requirement(self, requirement: Needed, parent: Candidate | None) -> None:
         """Note a requirement."""
@@ -89,7 +104,7 @@ def search(
         order.setdefault(first.name, place)
     # Extras last: their bases are narrowed down by then.
     needed.sort(key=lambda requirement: requirement.name != requirement.project)
-    trail = _Trail()
+    trail = _Trail(stock)
     # Not by `Resolver`, whose way to a result does not end where what was turned down on the way
     # needs itself (resolvelib 1.2.1; pip 26 ends with a RecursionError there).
     resolution: Resolution[Needed, Candidate, str] = Resolution(
@@ -105,7 +120,9 @@ def search(
         culprits = trail.lead_to([error.project])
         return Failure("failed", f"{error.project}: {error.reason}", culprits)
     except ResolutionTooDeep:
-        return Failure("conflict", "too many versions to try", frozenset(roots))
+        return Failure("conflict", TOO_DEEP, frozenset(roots))
+    finally:
+        trail.close()
 
 
 def _reached(

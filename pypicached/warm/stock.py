@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from packaging.markers import Marker
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
@@ -31,6 +31,8 @@ from pypicached.warm.library import Library, NoPageError
 
 # How many older versions are asked about ahead while one after another is turned down.
 MOST_AHEAD = 16
+# A hundred times what a large set takes.
+SECONDS = 120.0
 
 
 class Stock:
@@ -43,6 +45,8 @@ class Stock:
         self.chooser = chooser
         self.python = Python(chooser.target.version)
         self.notes: dict[str, None] = {}
+        # Of processor time, for all searches of this target together.
+        self.seconds_left = SECONDS
         self._with_dependencies = with_dependencies
         self._environment = dict(chooser.target.environment)
         self._entries: dict[str, list[Entry]] = {}
@@ -176,6 +180,10 @@ class Stock:
         return self._holds(marker, extras)
 
     def _evaluate(self, marker: Marker, extras: frozenset[str]) -> bool:
-        return any(
-            marker.evaluate({**self._environment, "extra": extra}) for extra in extras or ("",)
-        )
+        try:
+            return any(
+                marker.evaluate({**self._environment, "extra": extra}) for extra in extras or ("",)
+            )
+        except (UndefinedComparison, UndefinedEnvironmentName, ValueError):
+            self.notes[f"a marker that compares what cannot be: {clean(str(marker))}"] = None
+            return False
