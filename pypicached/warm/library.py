@@ -44,7 +44,8 @@ class Library:
     def __init__(self, send: Callable[[Ask], None], receive: Callable[[], Answer]) -> None:
         self._send = send
         self._receive = receive
-        self._asked: set[str] = set()
+        # A project, or the URL of a file → what was asked.
+        self._asked: dict[str, Ask] = {}
         self._answers: dict[str, Answer] = {}
         self._metadata: dict[str, CoreMetadata | MetadataError] = {}
         self._sdists: dict[str, Sdist | MetadataError] = {}
@@ -65,6 +66,11 @@ class Library:
     def has(self, key: str) -> bool:
         """Tell whether the page of a project, or the metadata of the file at a URL, is here."""
         return key in self._answers
+
+    def file_at(self, url: str) -> tuple[str, ProjectFile] | None:
+        """Return the project and file whose metadata was asked for under a URL."""
+        ask = self._asked.get(url)
+        return None if ask is None or isinstance(ask, AskPage) else (ask.project, ask.file)
 
     def refused(self, project: str) -> Mapping[str, str]:
         """Return the files that rules keep off a page that is here: name → reason."""
@@ -121,7 +127,7 @@ class Library:
 
     def _ask(self, key: str, ask: Ask) -> None:
         if key not in self._asked:
-            self._asked.add(key)
+            self._asked[key] = ask
             self._send(ask)
 
     def _await(self, key: str, project: str) -> Answer:

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from pypicached.simple.model import ProjectFile
 from pypicached.warm.core_metadata import MetadataError
 from pypicached.warm.frames import Answer
 from pypicached.warm.library import UnavailableError
@@ -25,13 +26,15 @@ MOST_PROJECTS = 2000
 
 
 class _Wanted(NamedTuple):
-    """What is known to be wanted of one project."""
+    """What is known to be wanted of one project: by who came last, by all, and its extras."""
 
+    latest: SpecifierSet
     versions: SpecifierSet
     extras: frozenset[str]
 
-
-_NOTHING = _Wanted(SpecifierSet(), frozenset())
+    def and_also(self, other: _Wanted) -> _Wanted:
+        """Return this with what another wants."""
+        return _Wanted(other.latest, self.versions & other.versions, self.extras | other.extras)
 
 
 class Scout:
@@ -41,60 +44,71 @@ class Scout:
         self._stock = stock
         self._library = stock.library
         self._wanted: dict[str, _Wanted] = {}
-        # URL of a file whose metadata was asked for → its project.
-        self._awaited: dict[str, str] = {}
-        # Projects; None where nothing is new.
-        self._to_follow: deque[str | None] = deque()
+        # Projects about which something new is known.
+        self._to_follow: deque[str] = deque()
         self._library.listeners.append(self._heard)
 
     def want(self, requirements: Iterable[Requirement]) -> None:
         """Ask ahead for requirements, and for all that they will most likely need."""
-        self._to_follow.extend(self._note(requirement) for requirement in requirements)
-        self._go()
-
-    def _note(self, requirement: Requirement) -> str | None:
-        """Return the project of a requirement if it tells something new about it."""
-        project = str(canonicalize_name(requirement.name))
-        if project not in self._wanted and len(self._wanted) >= MOST_PROJECTS:
-            return None
-        self._library.expect_page(project)
-        known = self._wanted.get(project, _NOTHING)
-        extras = known.extras | {str(canonicalize_name(extra)) for extra in requirement.extras}
-        wanted = _Wanted(known.versions & requirement.specifier, extras)
-        if known is not _NOTHING and wanted == known:
-            return None
-        self._wanted[project] = wanted
-        return project
-
-    def _go(self) -> None:
+        self._note(requirements)
         # Not by recursion: where all is here already, the tree may be deeper than the stack.
         while self._to_follow:
-            project = self._to_follow.popleft()
-            if project is not None and self._library.has(project):
-                self._to_follow.extend(self._note(needed) for needed in self._next(project))
+            self._follow(self._to_follow.popleft())
+
+    def _note(self, requirements: Iterable[Requirement]) -> None:
+        for requirement in requirements:
+            project = str(canonicalize_name(requirement.name))
+            known = self._wanted.get(project)
+            if requirement.url is not None or (known is None and self._is_full()):
+                continue
+            self._library.expect_page(project)
+            extras = frozenset(str(canonicalize_name(extra)) for extra in requirement.extras)
+            wanted = _Wanted(requirement.specifier, requirement.specifier, extras)
+            if known is not None:
+                wanted = known.and_also(wanted)
+            self._wanted[project] = wanted
+            # These only ever grow, so it ends; who came last may alternate for ever in a cycle.
+            if known is None or wanted[1:] != known[1:]:
+                self._to_follow.append(project)
+
+    def _is_full(self) -> bool:
+        return len(self._wanted) >= MOST_PROJECTS
 
     def _heard(self, answer: Answer) -> None:
-        project = answer.key if answer.kind == "page" else self._awaited.get(answer.key)
-        if project in self._wanted:
-            self._to_follow.append(project)
-            self._go()
+        if answer.kind == "page":
+            if answer.key in self._wanted:
+                self._to_follow.append(answer.key)
+        elif (asked := self._library.file_at(answer.key)) is not None:
+            # Perhaps not of the likely version: then the resolver wants to know.
+            self._note(self._needs(*asked))
+        self.want(())
 
-    def _next(self, project: str) -> list[Requirement]:
-        """Return what a project needs; ask for its metadata if that is not here yet."""
+    def _follow(self, project: str) -> None:
+        """Ask for the metadata of a project's likely version, or for what that needs."""
+        if not self._library.has(project):
+            return
         wanted = self._wanted[project]
         try:
             likely = self._stock.applicable(project, wanted.versions)
-            if not likely or not likely[0].is_wheel:
-                return []
+            # What was noted may be of versions that do not go together.
+            likely = likely or self._stock.applicable(project, wanted.latest)
+        except UnavailableError:
+            return  # the resolver will meet it
+        if likely and likely[0].is_wheel:
             file = likely[0].file
-            if not self._library.has(file.url):
-                self._awaited[file.url] = project
-                self._library.expect_metadata(project, file)
-                return []
+            self._library.expect_metadata(project, file)
+            if self._library.has(file.url):
+                self._note(self._needs(project, file))
+
+    def _needs(self, project: str, file: ProjectFile) -> list[Requirement]:
+        """Return what a file whose metadata is here needs, with the extras that are wanted."""
+        if project not in self._wanted or not file.filename.endswith(".whl"):
+            return []
+        try:
             metadata = self._library.metadata(project, file)
         except (MetadataError, UnavailableError):
             return []  # the resolver will meet it
         needed = [*self._stock.required(metadata, frozenset())]
-        if wanted.extras:
-            needed += self._stock.required(metadata, wanted.extras)
-        return [requirement for requirement in needed if requirement.url is None]
+        if extras := self._wanted[project].extras:
+            needed += self._stock.required(metadata, extras)
+        return needed

@@ -158,7 +158,9 @@ def test_sdist__unusable_build_system(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"nonsense", gzip.compress(b"nonsense" * 1000), gzip.compress(b"")[:-4]]
+    "body",
+    [b"", b"nonsense", gzip.compress(b"nonsense" * 1000), gzip.compress(b"")[:-4]],
+    ids=["empty", "nonsense", "nonsense inside", "cut"],
 )
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tar.xz", ".zip", ".tar"])
 def test_sdist__is_none(tmp_path: Path, body: bytes, suffix: str) -> None:

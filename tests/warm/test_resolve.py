@@ -258,3 +258,13 @@ def test_depth__longer_than_the_stack() -> None:
     finally:
         sys.setrecursionlimit(limit)
     assert len(first.items) == len(second.items) == LONG
+
+
+def test_cycle__asking_ahead_ends() -> None:
+    """Projects that need one another in different versions are asked about once, not for ever."""
+    shelf = Shelf()
+    shelf.add("a", make_wheel("a", "1.0", requires=["b>=1", "c"]))
+    shelf.add("b", make_wheel("b", "1.0", requires=["a>=1", "c<9"]))
+    shelf.add("c", make_wheel("c", "1.0", requires=["a<9", "b<8", "a!=3"]))
+    assert versions(shelf.plan("a", "c!=7")) == {"a": "1.0", "b": "1.0", "c": "1.0"}
+    assert len(shelf.asked) == 6
