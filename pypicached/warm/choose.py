@@ -164,7 +164,10 @@ class Chooser:
         # PEP 425 compressed sets: in 255 characters they can spell a hundred thousand tags.
         if math.prod(part.count(".") + 1 for part in tags.split("-")) > MOST_TAGS:
             return None
-        found = [self._ranks[tag] for tag in parse_tag(tags) if tag in self._ranks]
+        try:
+            found = [self._ranks[tag] for tag in parse_tag(tags) if tag in self._ranks]
+        except ValueError:  # "py36+" and the like: PyPI has some
+            return None
         return min(found, default=None)
 
     def _suits_python(self, requires_python: str | None) -> bool:

@@ -50,6 +50,7 @@ def test_choose__wheels_by_rank() -> None:
         "a-1.0-py2-none-any.whl",
         "b-1.0-py3-none-any.whl",
         "a-1.0-x1-py3-none-any.whl",
+        "a-1.0-py36+-none-any.whl",
         "a-nonsense-py3-none-any.whl",
         "a-1.0-py3.12.egg",
         "a-1.0.linux-x86_64.tar.gz",

@@ -112,3 +112,38 @@ def test_metadata__any_bytes(body: bytes) -> None:
         except MetadataError:
             continue
         assert SpecifierSet().contains(found.version, prereleases=True)
+
+
+PIECES = st.sampled_from(
+    [
+        "a",
+        "1.0",
+        "-",
+        "-",
+        "-",
+        "py3",
+        "none",
+        "any",
+        ".whl",
+        ".tar.gz",
+        "1!",
+        "+x",
+        "_",
+        ".",
+        "cp312",
+    ]
+)
+
+
+@given(
+    st.lists(PIECES | st.text(max_size=2), max_size=14).map("".join),
+    st.none() | st.lists(st.sampled_from([">=", "3", ".", ",", "<", "*", " "])).map("".join),
+)
+def test_choose__any_row(filename: str, requires_python: str | None) -> None:
+    """Any row of a page is a file for the target, or none."""
+    listed = ProjectFile(filename=filename, url="https://f/a", requires_python=requires_python)
+    page = ProjectPage(name="a", files=[listed])
+    chooser = Chooser(LINUX)
+    found = chooser.applicable(chooser.entries(page), SpecifierSet())
+    assert [entry.file for entry in found] in ([], [listed])
+    chooser.passed_over(page)  # nor does it raise
