@@ -23,6 +23,9 @@ from pypicached.warm.stock import Stock
 
 # More than any set of requirements needs; metadata may be made to name a million projects.
 MOST_PROJECTS = 2000
+# New requirements of one project that are followed. Where hundreds of versions are turned down,
+# each with needs of its own, guessing by all of them took three times as long as resolving (boto3).
+MOST_TIMES = 16
 
 
 class _Wanted(NamedTuple):
@@ -31,10 +34,17 @@ class _Wanted(NamedTuple):
     latest: SpecifierSet
     versions: SpecifierSet
     extras: frozenset[str]
+    # How often something new was noted.
+    times: int = 1
+
+    def includes(self, other: _Wanted) -> bool:
+        """Tell whether another wants nothing beyond this."""
+        return self.extras >= other.extras and self.versions & other.versions == self.versions
 
     def and_also(self, other: _Wanted) -> _Wanted:
         """Return this with what another wants."""
-        return _Wanted(other.latest, self.versions & other.versions, self.extras | other.extras)
+        versions, extras = self.versions & other.versions, self.extras | other.extras
+        return _Wanted(other.latest, versions, extras, self.times + 1)
 
 
 class Scout:
@@ -65,11 +75,11 @@ class Scout:
             extras = frozenset(str(canonicalize_name(extra)) for extra in requirement.extras)
             wanted = _Wanted(requirement.specifier, requirement.specifier, extras)
             if known is not None:
+                if known.times >= MOST_TIMES or known.includes(wanted):
+                    continue
                 wanted = known.and_also(wanted)
             self._wanted[project] = wanted
-            # These only ever grow, so it ends; who came last may alternate for ever in a cycle.
-            if known is None or wanted[1:] != known[1:]:
-                self._to_follow.append(project)
+            self._to_follow.append(project)
 
     def _is_full(self) -> bool:
         return len(self._wanted) >= MOST_PROJECTS
