@@ -97,18 +97,13 @@ def search(
         for place, root in roots.items()
         for part in split(root.requirement, source=None, wish=place, hashes=root.hashes)
     ]
-    order: dict[str, int] = {}
-    for place, root in roots.items():
-        # The base, where it is apart: what pip has here.
-        first = split(root.requirement, source=None)[0]
-        order.setdefault(first.name, place)
     # Extras last: their bases are narrowed down by then.
     needed.sort(key=lambda requirement: requirement.name != requirement.project)
     trail = _Trail(stock)
     # Not by `Resolver`, whose way to a result does not end where what was turned down on the way
     # needs itself (resolvelib 1.2.1; pip 26 ends with a RecursionError there).
     resolution: Resolution[Needed, Candidate, str] = Resolution(
-        Provider(stock, constraints, order), trail
+        Provider(stock, constraints, _order(roots)), trail
     )
     try:
         state = resolution.resolve(needed, max_rounds=MOST_ROUNDS)
@@ -123,6 +118,14 @@ def search(
         return Failure("conflict", TOO_DEEP, frozenset(roots))
     finally:
         trail.close()
+
+
+def _order(roots: Mapping[int, Root]) -> dict[str, int]:
+    """Return the first place of each name that is wished for, as pip counts them."""
+    order: dict[str, int] = {}
+    for place, root in roots.items():
+        order.setdefault(split(root.requirement, source=None)[0].name, place)
+    return order
 
 
 def _reached(

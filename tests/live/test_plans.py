@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from urllib.parse import unquote
 
 import aiohttp
 import pytest
@@ -15,6 +13,7 @@ from pypicached.warm.targets import host_target
 from tests.e2e.clients import Client
 from tests.e2e.process import DaemonProcess
 from tests.warm.http import HttpSource
+from tests.warm.pip import reported
 from tests.warm.shelf import wish
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -46,6 +45,5 @@ async def test_plan__of_pypi(wishes: list[str], live_daemon: DaemonProcess, tmp_
         *wishes,
     )
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "report.json").read_text())
-    theirs = {unquote(i["download_info"]["url"].split("/")[-1]) for i in report["install"]}
-    assert ({item.file.filename for item in plan.items}, plan.problems) == (theirs, ())
+    ours = {item.project: item.file.filename for item in plan.items}
+    assert (ours, plan.problems) == (reported(tmp_path / "report.json"), ())

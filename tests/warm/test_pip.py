@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 
 from pypicached.warm.plan import Plan
 from pypicached.warm.targets import host_target, parse_target
-from tests.e2e.clients import Client
-from tests.fake.threaded import ThreadedFakeUpstream
-from tests.fake.wheels import normalized
 from tests.warm.cases import CASES, Case, w
+from tests.warm.pip import installed_by_pip, run_pip
 from tests.warm.shelf import Shelf
 
 pytestmark = pytest.mark.clients
-
-
-def by_pip(case: Case, directory: Path) -> dict[str, str] | None:
-    """Return project → file name as pip has it; None where it finds nothing."""
-    (directory / "requirements.txt").write_text("\n".join(case.wishes) + "\n")
-    (directory / "constraints.txt").write_text("\n".join(case.constraints) + "\n")
-    with ThreadedFakeUpstream() as upstream:
-        for project, file in case.index:
-            upstream.add(project, file)
-        client = Client(directory / "home", upstream.url)
-        done = client.pip(
-            "install --dry-run --ignore-installed --quiet --no-cache-dir",
-            f"--report={directory / 'report.json'}",
-            f"--requirement={directory / 'requirements.txt'}",
-            f"--constraint={directory / 'constraints.txt'}",
-            *case.options,
-        )
-    assert done.returncode in {0, 1}, done.stderr
-    if done.returncode == 1:
-        return None
-    report = json.loads((directory / "report.json").read_text())
-    return {
-        normalized(item["metadata"]["name"]): unquote(item["download_info"]["url"].split("/")[-1])
-        for item in report["install"]
-    }
 
 
 def by_us(case: Case, directory: Path) -> Plan:
@@ -69,7 +40,7 @@ def files(plan: Plan) -> dict[str, str]:
 def test_plan__as_pip(name: str, tmp_path: Path) -> None:
     """What is planned for this host is, to the file, what pip would install."""
     plan = by_us(CASES[name], tmp_path)
-    assert (files(plan), plan.problems) == (by_pip(CASES[name], tmp_path), ())
+    assert (files(plan), plan.problems) == (installed_by_pip(CASES[name], tmp_path), ())
 
 
 # Wheels of every platform: "fast" as numpy, "pure", and "tied" to the newest systems.
@@ -107,19 +78,18 @@ ELSEWHERE = [
 def test_plan__as_pip_download(python: str, platform: str, tmp_path: Path) -> None:
     """For another Python and platform it is what `pip download` takes with the target's tags."""
     target, shelf = parse_target(python, platform), Shelf()
-    with ThreadedFakeUpstream() as upstream:
-        for project, file in ELSEWHERE:
-            shelf.add(project, file)
-            upstream.add(project, file)
-        client = Client(tmp_path / "home", upstream.url)
-        done = client.pip(
-            "download --quiet --no-cache-dir --only-binary=:all:",
-            f"--dest={tmp_path / 'files'}",
-            f"--python-version={python}",
-            *(f"--platform={tag}" for tag in target.platforms),
-            "fast",
-            "stable",
-        )
+    done = run_pip(
+        ELSEWHERE,
+        tmp_path,
+        "download --quiet --only-binary=:all:",
+        f"--dest={tmp_path / 'files'}",
+        f"--python-version={python}",
+        *(f"--platform={tag}" for tag in target.platforms),
+        "fast",
+        "stable",
+    )
+    for project, file in ELSEWHERE:
+        shelf.add(project, file)
     assert done.returncode == 0, done.stderr
     plan = shelf.plan("fast", "stable", target=target, only_binary=(":all:",))
     assert sorted(files(plan).values()) == sorted(f.name for f in (tmp_path / "files").iterdir())

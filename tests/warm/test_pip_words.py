@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from pypicached.warm.targets import host_target
-from tests.e2e.clients import Client
-from tests.fake.threaded import ThreadedFakeUpstream
 from tests.warm.cases import Case, many, w
+from tests.warm.pip import constraints_of, run_pip
 from tests.warm.shelf import Shelf
 
 pytestmark = pytest.mark.clients
@@ -39,16 +38,13 @@ CASES = {
 
 def words_of_pip(case: Case, directory: Path) -> list[str]:
     """Return the lines in which pip says what is in whose way."""
-    (directory / "constraints.txt").write_text("\n".join(case.constraints) + "\n")
-    with ThreadedFakeUpstream() as upstream:
-        for project, file in case.index:
-            upstream.add(project, file)
-        client = Client(directory / "home", upstream.url)
-        done = client.pip(
-            "install --dry-run --ignore-installed --no-cache-dir",
-            f"--constraint={directory / 'constraints.txt'}",
-            *case.wishes,
-        )
+    done = run_pip(
+        case.index,
+        directory,
+        "install --dry-run --ignore-installed",
+        constraints_of(case, directory),
+        *case.wishes,
+    )
     assert done.returncode == 1
     return sorted(
         line.removeprefix("ERROR: ").strip()

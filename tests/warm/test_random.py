@@ -14,8 +14,9 @@ from packaging.version import Version
 
 from tests.fake.wheels import DistFile, make_wheel
 from tests.warm.cases import Case
+from tests.warm.pip import installed_by_pip
 from tests.warm.shelf import Shelf, versions
-from tests.warm.test_pip import by_pip, by_us, files
+from tests.warm.test_pip import by_us, files
 
 NAMES = ["a", "b", "c", "d"]
 VERSIONS = ["1.0", "2.0", "3.0"]
@@ -99,7 +100,7 @@ def test_plan__random_as_pip(seed: int, tmp_path: Path) -> None:
     """A random index of a dozen projects that need one another: the same versions as pip."""
     case = _random_case(seed)
     plan = by_us(case, tmp_path)
-    theirs = by_pip(case, tmp_path)
+    theirs = installed_by_pip(case, tmp_path)
     assert (None if plan.problems else files(plan)) == theirs
 
 
