@@ -25,6 +25,8 @@ class Case:
     only_binary: list[str] = field(default_factory=list)
     no_binary: list[str] = field(default_factory=list)
     with_dependencies: bool = True
+    # Wish → the digests that it allows.
+    hashes: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def options(self) -> list[str]:
@@ -53,7 +55,20 @@ def many(project: str, versions: Iterable[str], *requires: str) -> list[tuple[st
     return [w(f"{project} {version}", *requires) for version in versions]
 
 
+PLAIN, BINARY, OLDER = w("a 1.0"), w("a 1.0", tag="cp311-abi3-linux_x86_64"), w("a 0.9")
+
 CASES: dict[str, Case] = {
+    "a hash of the lesser file": Case(
+        [PLAIN, BINARY, OLDER], ["a==1.0"], hashes={"a==1.0": [f"sha256:{PLAIN[1].sha256}"]}
+    ),
+    "hashes of several": Case(
+        [PLAIN, BINARY, OLDER], ["a==1.0"],
+        hashes={"a==1.0": [f"sha256:{file.sha256}" for _, file in (OLDER, PLAIN, BINARY)]},
+    ),
+    "a hash of what was yanked": Case(
+        [w("a 2.0", yanked=True), w("a 1.0"), s("a 2.0")], ["a==2.0"],
+        hashes={"a==2.0": [f"sha256:{w('a 2.0')[1].sha256}"]},
+    ),
     "one project": Case(many("a", ["1.0", "1.10", "1.9"]), ["a"]),
     "a tree": Case(
         [w("a 1.0", "b", "c>=1"), w("b 1.0", "d"), *many("c", ["0.9", "1.1"], "d<2"),

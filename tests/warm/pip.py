@@ -33,7 +33,11 @@ def constraints_of(case: Case, directory: Path) -> str:
 
 def installed_by_pip(case: Case, directory: Path) -> dict[str, str] | None:
     """Return project → file name as pip would install them; None where it finds nothing."""
-    (directory / "requirements.txt").write_text("\n".join(case.wishes) + "\n")
+    lines = [
+        " ".join([wish, *(f"--hash={digest}" for digest in case.hashes.get(wish, ()))])
+        for wish in case.wishes
+    ]
+    (directory / "requirements.txt").write_text("\n".join(lines) + "\n")
     report = directory / "report.json"
     done = run_pip(
         case.index,

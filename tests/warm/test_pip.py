@@ -10,7 +10,7 @@ from pypicached.warm.plan import Plan
 from pypicached.warm.targets import host_target, parse_target
 from tests.warm.cases import CASES, Case, w
 from tests.warm.pip import installed_by_pip, run_pip
-from tests.warm.shelf import Shelf
+from tests.warm.shelf import Shelf, wish
 
 pytestmark = pytest.mark.clients
 
@@ -21,7 +21,10 @@ def by_us(case: Case, directory: Path) -> Plan:
     for project, file in case.index:
         shelf.add(project, file)
     return shelf.plan(
-        *case.wishes,
+        *(
+            wish(text, line, "requirements.txt", *case.hashes.get(text, ()))
+            for line, text in enumerate(case.wishes, 1)
+        ),
         target=host_target(),
         constraints=case.constraints,
         pre=case.pre,
