@@ -71,14 +71,13 @@ def parse_pkg_info(body: bytes) -> CoreMetadata:
 
     Raises UnknownDependenciesError if a build may change its dependencies, MetadataError.
     """
-    found = parse_metadata(body)
     headers = HeaderParser().parsestr(body.decode("utf-8", "replace"))
     dynamic = {name.strip().lower() for name in headers.get_all("Dynamic", [])}
     if _metadata_version(headers.get("Metadata-Version", "")) < STATIC_SINCE:
         raise UnknownDependenciesError("its metadata is of before 2.2, and may change in a build")
     if dynamic & {"requires-dist", "provides-extra"}:
         raise UnknownDependenciesError("its dependencies are made in a build")
-    return found
+    return parse_metadata(body)
 
 
 def _metadata_version(text: str) -> tuple[int, ...]:

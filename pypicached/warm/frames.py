@@ -60,7 +60,7 @@ class Answer(msgspec.Struct, frozen=True):
     refused: dict[str, str] = {}
     # Of a wheel.
     metadata: bytes = b""
-    # Of an sdist.
+    # Of an sdist; empty if it was not brought.
     path: str = ""
 
 

@@ -14,7 +14,12 @@ from packaging.version import Version
 
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.names import version_of
-from pypicached.warm.core_metadata import CoreMetadata, MetadataError, parse_metadata
+from pypicached.warm.core_metadata import (
+    CoreMetadata,
+    MetadataError,
+    UnknownDependenciesError,
+    parse_metadata,
+)
 from pypicached.warm.frames import Answer, Ask, AskMetadata, AskPage, AskSdist, Outcome
 from pypicached.warm.plan import ProblemKind
 from pypicached.warm.sdist import Sdist, read_sdist
@@ -145,6 +150,8 @@ class Library:
 def _opened(answer: Answer, file: ProjectFile) -> Sdist | MetadataError:
     if answer.outcome != "here":
         return MetadataError(answer.reason)
+    if not answer.path:
+        return UnknownDependenciesError("it is not here yet")
     try:
         return read_sdist(Path(answer.path), file.filename)
     except MetadataError as error:

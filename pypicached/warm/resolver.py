@@ -141,7 +141,7 @@ class _Desk:
                 body = await self._source.metadata(ask.project, ask.file)
                 return Answer("metadata", key, "here", metadata=body)
             path = await self._source.sdist(ask.project, ask.file)
-            return Answer("metadata", key, "here", path=str(path))
+            return Answer("metadata", key, "here", path="" if path is None else str(path))
         except PypicachedError as error:
             return Answer(kind, key, _outcome(error, kind), _reason(error))
 

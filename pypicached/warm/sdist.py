@@ -19,7 +19,12 @@ from typing import IO, Any, NamedTuple
 
 from pypicached.simple.names import split_suffix
 from pypicached.warm.bounded import read_requirement
-from pypicached.warm.core_metadata import CoreMetadata, MetadataError, parse_pkg_info
+from pypicached.warm.core_metadata import (
+    CoreMetadata,
+    MetadataError,
+    UnknownDependenciesError,
+    parse_pkg_info,
+)
 
 # Beyond any sdist that is known; half a minute of unpacking.
 LIMIT_BYTES = 2 * 1024**3
@@ -46,7 +51,7 @@ class Sdist(NamedTuple):
     def metadata(self) -> CoreMetadata:
         """Return its static metadata; MetadataError, or UnknownDependenciesError (PEP 643)."""
         if self.pkg_info is None:
-            raise MetadataError("it has no PKG-INFO")
+            raise UnknownDependenciesError("it has no PKG-INFO")
         return parse_pkg_info(self.pkg_info)
 
     def build_requires(self) -> tuple[str, ...]:

@@ -32,6 +32,9 @@ class Source(Protocol):
         """Return the core metadata of a wheel, verified, whether upstream has a sidecar or not."""
         ...
 
-    async def sdist(self, project: str, file: ProjectFile) -> Path:
-        """Bring an sdist here; return where its bytes are. They are read soon after, or not."""
+    async def sdist(self, project: str, file: ProjectFile) -> Path | None:
+        """Bring an sdist here; return where its bytes are. They are read soon after, or not.
+
+        None if it is not to be brought now: then what it needs counts as unknown.
+        """
         ...

@@ -49,6 +49,18 @@ def test_sdist__dependencies_are_unknown(tmp_path: Path, dynamic: str | None) ->
     assert plan.notes == (f"a-1.0.tar.gz: dependencies unknown, it has to be built ({why})",)
 
 
+def test_sdist__is_not_brought() -> None:
+    """An sdist that its source does not bring now is planned, and its needs are unknown."""
+    shelf = Shelf()
+    shelf.add("a", make_sdist("a", "1.0", requires=["b"], metadata_version="2.2"))
+    plan = shelf.plan("a")
+    assert (versions(plan), plan.problems) == ({"a": "1.0"}, ())
+    assert plan.notes == (
+        "a-1.0.tar.gz: dependencies unknown, it has to be built (it is not here yet)",
+        "a==1.0: it is not here yet; what it takes to build it is unknown",
+    )
+
+
 def test_building__what_it_takes(tmp_path: Path) -> None:
     """What an sdist needs to be built comes too, and what builds that in turn; each by itself."""
     shelf = Shelf(tmp_path)
