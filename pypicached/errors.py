@@ -179,6 +179,14 @@ class SettingsError(PypicachedError):
         self.problems = problems
 
 
+class BadInputError(PypicachedError):
+    """Requirement or lock files are bad; `problems` are `FILE:LINE: reason`, of all files."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 class LedgerError(PypicachedError):
     """The ledger cannot be used."""
 

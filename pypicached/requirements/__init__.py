@@ -1,1 +1,4 @@
-"""Requirement and lock files, read into typed items. Pure: text in, items out."""
+"""Requirement, project and lock files → typed items (`reading.read_inputs`). No I/O, no await.
+
+The command line alone reads the user's files; the daemon gets `model.Inputs`, never a path.
+"""

@@ -110,7 +110,7 @@ class Shelf:
 
 def wish(text: str, line: int = 1, file: str = "requirements.txt", *hashes: str) -> Wish:
     """Return a requirement as read from a file."""
-    return Wish(text, hashes, Origin(file, line))
+    return Wish(text, Origin(file, line), hashes)
 
 
 def versions(plan: Plan) -> dict[str, str]:

@@ -28,7 +28,7 @@ def locked(
         LockedFile(f.filename if names else None, {"sha256": f.sha256} if hashed else {})
         for f in files
     )
-    return LockedPackage(project, version, marker, listed, Origin("uv.lock", 12))
+    return LockedPackage(project, version, listed, Origin("uv.lock", 12), marker)
 
 
 def told(plan: Plan) -> list[tuple[str, str, str]]:

@@ -1,0 +1,1 @@
+"""Requirement, project and lock files."""
