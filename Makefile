@@ -52,6 +52,7 @@ bench: $(BIN)/.dev ## Measure: herd, resolving, huge pages, an outage, a million
 	$(BIN)/python -m bench.resolve $(if $(QUICK),--rounds 1)
 	$(BIN)/python -m bench.pages
 	$(BIN)/python -m bench.stale
+	$(BIN)/python -m bench.warm $(if $(QUICK),--rounds 1)
 	$(BIN)/python -m bench.scale $(if $(QUICK),--quick)
 
 .PHONY: rehearse

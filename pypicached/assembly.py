@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from pypicached.cache.ageing import Ageing
 from pypicached.cache.blobs import Blobs
+from pypicached.cache.bringing import Bringing
 from pypicached.cache.budget import Budget
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.changes import Changes
@@ -54,6 +55,7 @@ from pypicached.settings import Index, Policy, Settings
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
 from pypicached.upstream import Connection, Limits, Offline
+from pypicached.warm.warming import Warming
 from pypicached.web.admission import Admission
 from pypicached.web.app import PublicApp
 from pypicached.web.clients import Clients
@@ -289,6 +291,17 @@ class Assembly:
             indexes=self.connections,
         )
         self.explaining = Explaining(self.catalog, self.decoded, self.gate, self.ledger)
+        self.warming = Warming(
+            self.catalog,
+            self.decoded,
+            self.gate,
+            self.files,
+            Bringing(self.files, self.blobs),
+            self.ledger,
+            self.blobs.pins,
+            now=self._now,
+        )
+        self._stack.push_async_callback(self.warming.close)
         self.history = History(self.ledger)
         private = {i.name: i.authentication != "none" for i in settings.indexes}
         scope = "private" if any(private.values()) else "public"

@@ -25,7 +25,7 @@ from aiohttp import web
 from pypicached import __version__, systemd
 from pypicached.assembly import Assembly
 from pypicached.cache.recovery import reconcile
-from pypicached.control.app import build_app
+from pypicached.control.app import Services, build_app
 from pypicached.errors import LedgerError, StartError
 from pypicached.host import (
     bind_tcp,
@@ -147,10 +147,13 @@ class Daemon:
                 os.chown(self._settings.server.control_socket, -1, gid)
         runner = web.AppRunner(
             build_app(
-                self.parts.operations,
-                self.parts.keeping,
-                self.parts.explaining,
-                self.parts.history,
+                Services(
+                    operations=self.parts.operations,
+                    keeping=self.parts.keeping,
+                    explaining=self.parts.explaining,
+                    history=self.parts.history,
+                    warming=self.parts.warming,
+                ),
                 readers_gid=gid,
             ),
             access_log=None,

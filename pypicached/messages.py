@@ -247,6 +247,8 @@ class Progress(msgspec.Struct, omit_defaults=True):
     total: int | None
     text: str = ""
     bytes: int | None = None
+    # What is on its way meanwhile.
+    downloads: list[DownloadStatus] = []
 
 
 class PruneLine(msgspec.Struct, omit_defaults=True):

@@ -77,17 +77,19 @@ class Catalog:
         no_cache: bool = False,
         began: float | None = None,
         wanted: Variant | None = None,
+        offline: bool | None = None,
     ) -> Answer:
         """Return the owner's page, which is "present".
 
         `began`: since when (monotonic) the client waits, where another page was asked for before.
+        `offline`: ask nobody, whatever the operator's switch says.
         Raises ProjectNotFoundError if every index that may own the project says that it is not
         there (or it was removed by its owner), UpstreamError if one of them cannot be asked,
         OfflineError if nobody is asked and it is not cached.
         """
         unsure = False
         # All of them under one regime: an absence that is old offline hands no name on online.
-        offline = self._offline.on
+        offline = self._offline.on if offline is None else offline
         # One client waits for all of them: their deadlines do not add up (rule 41).
         began = time.monotonic() if began is None else began
         for name in self.candidates(project, index):

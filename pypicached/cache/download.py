@@ -126,6 +126,12 @@ class Download:
         self._raise_if_failed()
         return self.releasable
 
+    async def wait_for_end(self) -> None:
+        """Wait until it is whole, verified. Raises what the download failed with."""
+        while not self.progress.ended:
+            await self.progress.wait()
+        self._raise_if_failed()
+
     def _raise_if_failed(self) -> None:
         if self.error is not None:
             raise self.error

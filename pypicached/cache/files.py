@@ -152,6 +152,17 @@ class Files:
             length = await source.ask(head)
         return project, length, source.expected.hashes.get("sha256")
 
+    async def landed(self, key: FileKey) -> None:
+        """Return once a file that was on its way has been kept or given up."""
+        await self._flights.landed(key)
+
+    async def metadata_of_stored(
+        self, key: FileKey, project: str, entry: ProjectFile
+    ) -> bytes | None:
+        """Return core metadata as a stored wheel has it, None if there is none; nobody is asked."""
+        wheels = self._source(FileKey(key.index, key.path, "file"), project, entry)
+        return await self._making.from_stored(key, entry, wheels)
+
     def in_use(self, sha256: str) -> AbstractContextManager[None]:
         """Hold a blob against eviction while it is sent."""
         return self._blobs.in_use(sha256)

@@ -41,6 +41,12 @@ class Flights(Generic[K, T]):
         task.add_done_callback(lambda done: self._landed(key, done))
         return task, True
 
+    async def landed(self, key: K) -> None:
+        """Return once no work of this key runs; how it ended is not told."""
+        task = self._tasks.get(key)
+        if task is not None:
+            await asyncio.wait({task})
+
     def _landed(self, key: K, task: asyncio.Task[T]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]

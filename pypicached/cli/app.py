@@ -27,6 +27,7 @@ from pypicached.cli import (
     stats,
     status,
     verify,
+    warm,
     who,
 )
 from pypicached.cli.terminal import print_line, print_note
@@ -105,6 +106,7 @@ app.command("list", rich_help_panel="Look")(cached.list_cached)
 app.command("explain", rich_help_panel="Look")(explain.explain)
 app.command("who", rich_help_panel="Look")(who.who)
 app.command("verify", rich_help_panel="Look")(verify.verify)
+app.command("warm", rich_help_panel="Change")(warm.warm)
 app.command("prune", rich_help_panel="Change")(prune.prune)
 app.command("invalidate", rich_help_panel="Change")(invalidate.invalidate)
 app.command("pin", rich_help_panel="Change")(pin.pin)

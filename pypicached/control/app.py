@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -30,12 +30,15 @@ from pypicached.messages import (
     RepairRequest,
 )
 from pypicached.requirement import Requirement, parse_requirement
+from pypicached.warm.messages import WarmRequest
+from pypicached.warm.names import parse_targets
 
 if TYPE_CHECKING:
     from pypicached.explaining import Explaining
     from pypicached.history import History
     from pypicached.keeping import Keeping
     from pypicached.operations import Operations
+    from pypicached.warm.warming import Warming
 
 _log = logging.getLogger(__name__)
 _Request = TypeVar("_Request", bound=msgspec.Struct)
@@ -52,14 +55,17 @@ class _UsageError(Exception):
     """The message is well-formed HTTP but asks for nothing sensible: 400."""
 
 
-def build_app(
-    operations: Operations,
-    keeping: Keeping,
-    explaining: Explaining,
-    history: History,
-    *,
-    readers_gid: int | None,
-) -> web.Application:
+class Services(NamedTuple):
+    """What stands behind the control socket."""
+
+    operations: Operations
+    keeping: Keeping
+    explaining: Explaining
+    history: History
+    warming: Warming
+
+
+def build_app(services: Services, *, readers_gid: int | None) -> web.Application:
     """Return the application for the control socket.
 
     `readers_gid` is the group whose members may read and invalidate; None: nobody but root and
@@ -73,7 +79,7 @@ def build_app(
         return await _guarded(request, handler, rights)
 
     app = web.Application(middlewares=[guard])
-    handlers = _Handlers(operations, keeping, explaining, history)
+    handlers = _Handlers(services)
     app.add_routes(
         [
             web.get("/status", handlers.status),
@@ -81,6 +87,7 @@ def build_app(
             web.get("/list", handlers.list_projects),
             web.get("/list/{project}", handlers.list_files),
             web.get("/explain/{requirement}", handlers.explain),
+            web.post("/warm", handlers.warm),
             web.get("/who", handlers.who),
             web.post("/prune", handlers.prune),
             web.post("/invalidate", handlers.invalidate),
@@ -99,13 +106,12 @@ def build_app(
 class _Handlers:
     """One method per row of the table in `api`; stateless beside its operations."""
 
-    def __init__(
-        self, operations: Operations, keeping: Keeping, explaining: Explaining, history: History
-    ) -> None:
-        self._operations = operations
-        self._keeping = keeping
-        self._explaining = explaining
-        self._history = history
+    def __init__(self, services: Services) -> None:
+        self._operations = services.operations
+        self._keeping = services.keeping
+        self._explaining = services.explaining
+        self._history = services.history
+        self._warming = services.warming
 
     async def status(self, _: web.Request) -> web.Response:
         return _json(await self._operations.status())
@@ -165,6 +171,15 @@ class _Handlers:
         _log_change(request, "repair", message)
         work = self._keeping.verify(message.projects, repair=True)
         return await send_lines(request, work, _sentence)
+
+    async def warm(self, request: web.Request) -> web.StreamResponse:
+        message = await _message(request, WarmRequest)
+        try:
+            parse_targets(message)
+        except ValueError as error:
+            raise _UsageError(str(error)) from None
+        _log_change(request, "warm")
+        return await send_lines(request, self._warming.run(message), _sentence)
 
     async def backup(self, request: web.Request) -> web.StreamResponse:
         _log_change(request, "backup")

@@ -42,6 +42,7 @@ from pypicached.messages import (
     WhoLine,
     WhoRow,
 )
+from pypicached.warm.messages import WarmAnswer, WarmLine, WarmRequest
 
 _Answer = TypeVar("_Answer")
 
@@ -178,6 +179,19 @@ class ControlClient:
             _show(line, on_progress)
 
         answer = self._follow(method, path, VerifyLine, request, take).result
+        assert answer is not None
+        return answer
+
+    def warm(self, request: WarmRequest, on_progress: Callable[[Progress], None]) -> WarmAnswer:
+        """Have everything cached that was asked for, reporting on the way; ControlError.
+
+        Whatever `on_progress` raises closes the connection, and the daemon then stops the job.
+        """
+
+        def take(line: WarmLine) -> None:
+            _show(line, on_progress)
+
+        answer = self._follow("POST", "/warm", WarmLine, request, take).result
         assert answer is not None
         return answer
 

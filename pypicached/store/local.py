@@ -235,6 +235,10 @@ class LocalStore:
         if failed is not None:
             raise failed
 
+    def path_of(self, sha256: str) -> Path:
+        """Return where a blob is, or would be."""
+        return self._path(sha256)
+
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from pypicached.control.app import build_app
+from pypicached.control.app import Services, build_app
 from pypicached.errors import ProjectNotFoundError
 from pypicached.history import Question
 from pypicached.messages import (
@@ -248,7 +248,7 @@ def serving(operations: FakeOperations, *, readers_gid: int | None = None) -> It
 
 
 async def _start(operations: FakeOperations, path: Path, readers_gid: int | None) -> web.AppRunner:
-    app = build_app(*[cast(Any, operations)] * 4, readers_gid=readers_gid)
+    app = build_app(Services(*[cast(Any, operations)] * 5), readers_gid=readers_gid)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()

@@ -170,3 +170,24 @@ class LockingTool:
         assert (done.returncode != 0, hasty.installed()) == (True, {})
         assert "app" in done.stdout + done.stderr
         assert strict.blobs_of(len(fresh.body)) == []
+
+    @STYLES
+    def test_warm__the_lock_is_enough(
+        self,
+        style: Style,
+        upstream: ThreadedFakeUpstream,
+        make_daemon: MakeDaemon,
+        make_workplace: MakeWorkplace,
+    ) -> None:
+        """What a lock was warmed for installs from it with the upstream gone, on an empty cache."""
+        upstream.dialect.style = style
+        expected = publish_tree(upstream)
+        lock = self.lock(make_workplace(make_daemon(upstream.url).start()))
+        daemon = make_daemon(upstream.url).start()
+        workplace = make_workplace(daemon)
+        path = workplace.directory / self.lock_filename
+        path.write_text(lock)
+        document = daemon.ask("warm", "--lock", str(path))
+        assert {item["outcome"] for item in document["items"]} == {"fetched"}
+        upstream.down()
+        assert (self.install(workplace), workplace.installed()) == (True, expected)

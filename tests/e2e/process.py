@@ -159,6 +159,18 @@ class DaemonProcess:
             check=False,
         )
 
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a command; it is the caller's to end."""
+        return subprocess.Popen(
+            [*PROGRAM, *arguments],
+            env={k: v for k, v in self.environment.items() if k != "NOTIFY_SOCKET"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.directory,
+        )
+
     def ask(self, *arguments: str) -> Any:
         """Run a command with `--json` that has to succeed, and return its document."""
         done = self.command(*arguments, "--json")
