@@ -30,7 +30,8 @@ indexes = st.fixed_dictionaries(
     }
 )
 # With the third, pip 26 ends in a RecursionError.
-SEEDS = (0, 1, 2, 4, 5, 6)
+# 1046 comes out otherwise if what was in the way is not decided first.
+SEEDS = (0, 1, 2, 4, 5, 6, 1046)
 BEYOND_PIP = 3
 Index = dict[str, dict[str, list[str]]]
 
