@@ -36,7 +36,7 @@ from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderer import Renderer
 from pypicached.cache.rereading import Rereading
 from pypicached.cache.serials import Serials
-from pypicached.cache.stored import StoredPage, Times
+from pypicached.cache.stored import StoredPage
 from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
@@ -48,13 +48,19 @@ from pypicached.keeping import Keeping
 from pypicached.ledger import Kind, Ledger
 from pypicached.logs import event
 from pypicached.operations import Operations
-from pypicached.ownership import IndexRule, may_answer
-from pypicached.policy import Rules
+from pypicached.ownership import may_answer
+from pypicached.plain import (
+    file_deadline_of,
+    index_rules_of,
+    limits_of,
+    rules_of,
+    times_of,
+)
 from pypicached.reach import build_reach
-from pypicached.settings import Index, Policy, Settings
+from pypicached.settings import Index, Settings
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
-from pypicached.upstream import Connection, Limits, Offline
+from pypicached.upstream import Connection, Offline
 from pypicached.warm.warming import Warming
 from pypicached.web.admission import Admission
 from pypicached.web.app import PublicApp
@@ -127,7 +133,7 @@ class Assembly:
             text = f"[audit] keep is off: the records of who fetched what were removed ({dropped})"
             event(logger, logging.WARNING, text)
         quarantine = Quarantine(await self.ledger.pages.quarantined())
-        self.gate = Gate(_rules(self._settings.policy), quarantine, now=self._now)
+        self.gate = Gate(rules_of(self._settings.policy), quarantine, now=self._now)
 
     def build_cache(self) -> None:
         """Build what answers for pages and files."""
@@ -139,7 +145,7 @@ class Assembly:
         self.rereading = Rereading(self.ledger, self.blobs, self.observations, now=self._now)
         self._stack.push_async_callback(self.rereading.close)
         self.recall = Recall(now=self._now)
-        rules = [IndexRule(i.name, tuple(i.projects), tuple(i.exclude)) for i in settings.indexes]
+        rules = index_rules_of(settings)
         self.stored = StoredFiles(
             self.ledger,
             self.blobs,
@@ -185,7 +191,6 @@ class Assembly:
         self._stack.push_async_callback(self.files.close)
 
     def _connection(self, index: Index) -> Connection:
-        limits = self._settings.limits
         credentials = Credentials(index)
         usage = self.ledger.usage
 
@@ -195,12 +200,7 @@ class Assembly:
         connection = Connection(
             index.name,
             index.url,
-            limits=Limits(
-                connect_seconds=index.connect_timeout,
-                idle_seconds=index.timeout,
-                page_bytes=limits.page_size,
-                metadata_bytes=limits.metadata_size,
-            ),
+            limits=limits_of(index, self._settings),
             authorization=credentials,
             reread=credentials.reread,
             on_request=on_request,
@@ -219,6 +219,7 @@ class Assembly:
         worker: Worker,
     ) -> Pages:
         usage = self.ledger.usage
+        times = times_of(index, self._settings)
         pages = Pages(
             index.name,
             refresh(
@@ -231,7 +232,7 @@ class Assembly:
                 changes=Changes(
                     self.ledger, self.stored, self.decoded, self.observations, now=self._now
                 ),
-                serials=Serials(self._times(index).ttl, self._now),
+                serials=Serials(times.ttl, self._now),
                 on_bytes=lambda octets: usage.count_received("page", index.name, octets),
                 now=self._now,
             ),
@@ -244,26 +245,15 @@ class Assembly:
                 self.store.disk,
                 self.gate,
                 private=index.authentication != "none",
-                ttl=self._times(index).ttl,
+                ttl=times.ttl,
                 now=self._now,
             ),
-            times=self._times(index),
+            times=times,
             offline=self.offline,
             now=self._now,
         )
         self._stack.push_async_callback(pages.close)
         return pages
-
-    def _times(self, index: Index) -> Times:
-        cache = self._settings.cache
-        return Times(
-            ttl=cache.page_ttl if index.ttl is None else index.ttl,
-            negative_ttl=cache.negative_ttl,
-            stale_while_revalidate=cache.stale_while_revalidate,
-            stale_if_error=cache.stale_if_error,
-            page_deadline=index.page_deadline or cache.page_deadline,
-            cold_deadline=index.cold_deadline or cache.cold_deadline,
-        )
 
     def build_faces(self, clients: int) -> PublicApp:
         """Build what commands ask and the public listener's handler."""
@@ -306,7 +296,7 @@ class Assembly:
         private = {i.name: i.authentication != "none" for i in settings.indexes}
         scope = "private" if any(private.values()) else "public"
         # A list of all indexes is fresh for no longer than each of them is (rule 36).
-        list_ttl = min(self._times(index).ttl for index in settings.indexes)
+        list_ttl = min(times_of(index, settings).ttl for index in settings.indexes)
         server = settings.server
         allowed = Clients(trusted=server.trusted_proxies, allowed=server.allow_from)
         pages = SimplePages(self.catalog, usage, self.decoded, self.gate, now=self._now)
@@ -328,10 +318,7 @@ class Assembly:
                 usage,
                 self.ledger.audit,
                 private=private,
-                cold_deadlines={
-                    index.name: index.file_deadline or self._times(index).cold_deadline
-                    for index in settings.indexes
-                },
+                cold_deadlines={i.name: file_deadline_of(i, settings) for i in settings.indexes},
             ),
             people=PeoplePages(self.operations, metrics),
             metrics=metrics,
@@ -341,13 +328,3 @@ class Assembly:
             sweep=self.sweep,
             access_log=settings.server.access_log,
         )
-
-
-def _rules(policy: Policy) -> Rules:
-    return Rules(
-        min_age=policy.min_age,
-        deny=policy.deny,
-        allow=policy.allow,
-        exempt=policy.exempt,
-        refuse_removed=policy.removed_files == "refuse",
-    )
