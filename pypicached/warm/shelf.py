@@ -1,7 +1,7 @@
 """What the cache has and can have, as the resolver asks for it: pages and core metadata.
 
-The rules are applied here, so that a plan holds what a client would be served. With `ask` off
-nobody is asked: pages list what is cached, as they do offline.
+The rules are applied here, so that a plan holds what a client would be served. For a check nobody
+is asked: pages list what is cached, as they do offline.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pypicached.policy import Facts, Verdict
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.steps import Steps, batches
 from pypicached.simple.urls import file_key
+from pypicached.warm.messages import Mode
 from pypicached.warm.source import Listed
 
 
@@ -41,7 +42,7 @@ class Shelf:
         bringing: Bringing,
         ledger: Ledger,
         *,
-        ask: bool,
+        mode: Mode,
         refresh: bool,
     ) -> None:
         self._catalog = catalog
@@ -49,7 +50,8 @@ class Shelf:
         self._gate = gate
         self._bringing = bringing
         self._ledger = ledger
-        self._ask = ask
+        self._mode = mode
+        self._ask = mode != "check"
         self._refresh = refresh
         # Project → the index that owns it.
         self._owners: dict[str, str] = {}
@@ -69,14 +71,17 @@ class Shelf:
         return await in_steps(sorted_out(page, self._gate.judge))
 
     async def metadata(self, project: str, file: ProjectFile) -> bytes:
-        """Return the core metadata of a wheel; with `ask` off, of one that is stored."""
+        """Return the core metadata of a wheel; for a check, of one that is stored."""
         key = self.key(project, file, "metadata")
         return await self._bringing.metadata(key, project, file, ask=self._ask)
 
-    async def sdist(self, project: str, file: ProjectFile) -> Path:
-        """Have an sdist cached, and return where its bytes are."""
+    async def sdist(self, project: str, file: ProjectFile) -> Path | None:
+        """Have an sdist cached, and return where its bytes are; None if it is not here now."""
         key = self.key(project, file, "file")
-        return self._bringing.path_of(await self._bringing.bring(key))
+        stored = await self._bringing.stored(key)
+        if stored is None and self._mode == "fetch":
+            stored = await self._bringing.bring(key)
+        return None if stored is None else self._bringing.path_of(stored)
 
     def key(self, project: str, file: ProjectFile, kind: Kind) -> FileKey:
         """Return the key of a file that a page of this shelf listed. Raises FileNotListedError."""

@@ -114,7 +114,7 @@ class Warming:
             self._gate,
             self._bringing,
             self._ledger,
-            ask=request.mode != "check",
+            mode=request.mode,
             refresh=request.top > 0,
         )
 

@@ -111,10 +111,11 @@ def test_warm__dry_run_fetches_no_file(
 ) -> None:
     """It says what would be fetched; twice, because nothing was."""
     publish(upstream)
+    upstream.add("plain", make_sdist("plain", "1.0"))
     for _ in range(2):
-        document = warm(daemon, "-r", str(requirements), "--dry-run", *TARGETS)
+        document = warm(daemon, "-r", str(requirements), "plain", "--dry-run", *TARGETS)
         assert set(outcomes(document).values()) == {"would-fetch"}
-    assert upstream.count("*.whl") == 0
+    assert upstream.count("*.whl") == upstream.count("*.tar.gz") == 0
 
 
 def test_warm__check_asks_nobody(
