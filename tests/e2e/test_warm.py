@@ -262,8 +262,8 @@ def test_warm__interrupted(
     running = daemon.begin("warm", "lib")
     gate.wait_reached()
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=20)
-    assert running.returncode == 130
+    _, told = running.communicate(timeout=20)
+    assert running.returncode == 130, told
     done = daemon.command("warm", "lib", "--detach")
     assert (done.returncode, "started" in done.stdout) == (0, True), done.stderr
     gate.open()
