@@ -156,6 +156,9 @@ class Assembly:
             lambda index, project: may_answer(index, project, rules),
         )
         self.decoded = DecodedPages()
+        self.changes = Changes(
+            self.ledger, self.stored, self.decoded, self.observations, now=self._now
+        )
         worker = Worker(self.store)
         pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
         lists = {i.name: self._pages(i, ListRefresh, memory, worker) for i in settings.indexes}
@@ -178,7 +181,9 @@ class Assembly:
         self.eviction = Eviction(self.blobs, self.ledger)
         self.files = Files(
             self.connections,
-            Listings(self.catalog, self.ledger, self.gate, self.decoded, now=self._now),
+            Listings(
+                self.catalog, self.ledger, self.gate, self.decoded, self.changes, now=self._now
+            ),
             self.stored,
             self.gate,
             blobs=self.blobs,
@@ -229,9 +234,7 @@ class Assembly:
                 worker=worker,
                 observations=self.observations,
                 quarantine=self.gate.quarantine,
-                changes=Changes(
-                    self.ledger, self.stored, self.decoded, self.observations, now=self._now
-                ),
+                changes=self.changes,
                 serials=Serials(times.ttl, self._now),
                 on_bytes=lambda octets: usage.count_received("page", index.name, octets),
                 now=self._now,

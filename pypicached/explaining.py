@@ -21,6 +21,7 @@ from pypicached.simple.steps import batches
 
 UNDATED = "held back by [policy] min_age, its upload time is unknown"
 UNLISTED = "its index lists it no more; what is cached is served at its URL"
+NOT_ITS_OWN = "its index does not answer for this name, or no more"
 OFFLINE = "not cached, and offline nothing else is listed"
 
 _Cached = dict[tuple[str, str], CachedFile]
@@ -58,7 +59,12 @@ class Explaining:
             answer.files = await self._listed(row, cached)
         answer.files += [self._unlisted(file) for file in cached.values()]
         if asked.versions:
-            answer.files = [f for f in answer.files if asked.matches(asked.project, f.version)]
+            # What does not tell its version may be any.
+            answer.files = [
+                f
+                for f in answer.files
+                if f.version is None or asked.matches(asked.project, f.version)
+            ]
         return answer
 
     async def _listed(self, row: Page, cached: _Cached) -> list[ExplainedFile]:
@@ -99,6 +105,8 @@ class Explaining:
                 rule, reason, served = "min_age", UNDATED, False
         except RefusedError as error:
             rule, reason, served = error.rule, str(error), False
+        if file.index not in self._catalog.candidates(file.project, file.index):
+            rule, reason, served = "ownership", NOT_ITS_OWN, False
         return ExplainedFile(
             filename=file.filename,
             index=file.index,

@@ -100,4 +100,6 @@ def _row(row: AuditRow) -> WhoRow:
 
 def _is_meant(rule: Requirement | None, row: WhoRow) -> bool:
     # Refused was all of a project: whatever version was wanted.
-    return rule is None or not row.filename or rule.matches(row.project, row.version)
+    # What does not tell its version may be any.
+    unsure = not row.filename or row.version is None
+    return rule is None or unsure or rule.matches(row.project, row.version)

@@ -26,13 +26,15 @@ Rule = Literal["deny", "allow", "min_age", "removed_files"]
 class Facts(msgspec.Struct, frozen=True):
     """What is known of a distribution file (of a sidecar: its wheel). `uploaded_at`: seconds.
 
-    `project` is normalized. `removed`: its index had it, and lists it no more.
+    `project` is normalized. `removed`: its index had it, and lists it no more. `aliases` are what
+    else it may be taken for, as (project, filename): clients go by its URL, and by its name.
     """
 
     project: str
     filename: str
     uploaded_at: float | None = None
     removed: bool = False
+    aliases: tuple[tuple[str, str], ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -105,6 +107,18 @@ def decide(facts: Facts, rules: Rules, now: float) -> Verdict:
     """Judge one file at a moment. The first rule that refuses it is named."""
     if not rules.active:
         return ALLOWED
+    verdict = _decide(facts, rules, now)
+    for project, filename in facts.aliases if verdict.allowed else ():
+        alias = Facts(project, filename, facts.uploaded_at, facts.removed)
+        verdict = _decide(alias, rules, now)
+        # That its own project is allowed is enough.
+        if not verdict.allowed and not (verdict.rule == "allow" and project != facts.project):
+            return verdict
+        verdict = ALLOWED
+    return verdict
+
+
+def _decide(facts: Facts, rules: Rules, now: float) -> Verdict:
     refusal = _named(facts, rules)
     if refusal is not None:
         return refusal

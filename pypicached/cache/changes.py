@@ -1,16 +1,18 @@
-"""What a new page says of files that are here: another one under the same URL, or listed no more.
+"""What a page says of files that are here: another one under the same key, another date, no more.
 
-Hits ask no page, so the moment to see it is when a page is brought. Of what was replaced the row is
-forgotten: its bytes stay a blob until eviction, and whoever reads them is unharmed. What is listed
-no more is remembered as removed: it may be served all the same (`[policy] removed_files`), but an
-operator wants to know of a release that was withdrawn.
+Hits ask no page, so the moment to see it is when a page is brought, and when a file is kept: its
+page may have changed while it was on its way. Always compared is the file's own row, never a page
+with the page before. Of what was replaced the row is forgotten: its bytes stay a blob until
+eviction, and whoever reads them is unharmed. What is listed no more is remembered as removed: it
+may be served all the same (`[policy] removed_files`), but an operator wants to know of a release
+that was withdrawn.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.observe import Observations
@@ -18,61 +20,61 @@ from pypicached.cache.sidecars import SIDECAR
 from pypicached.cache.stored_files import FileKey, StoredFiles
 from pypicached.ledger import CachedFile, Ledger, Page
 from pypicached.logs import event
+from pypicached.policy import moment_of
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.urls import file_key
 
 logger = logging.getLogger(__name__)
 
 
-def replaced_urls(before: ProjectPage, after: ProjectPage) -> list[str]:
-    """Return the URLs whose digest was one and is another. Pure.
+class Found:
+    """What a page says of the cached files of its project, each in one list at most."""
 
-    Queries do not count: signed ones change all the time.
-    """
-    known = {_plain(file.url): file.hashes.get("sha256") for file in before.files}
-    return [
-        file.url
-        for file in after.files
-        if (old := known.get(_plain(file.url))) is not None
-        and (new := file.hashes.get("sha256")) is not None
-        and old != new
-    ]
+    def __init__(self) -> None:
+        # Other bytes under the same key.
+        self.replaced: list[CachedFile] = []
+        # By the time that is theirs now.
+        self.redated: dict[float | None, list[CachedFile]] = {}
+        # Listed no more, and listed again.
+        self.gone: list[CachedFile] = []
+        self.back: list[CachedFile] = []
 
 
-def redated_urls(before: ProjectPage, after: ProjectPage) -> list[str]:
-    """Return the URLs that have another upload time than before, or have one no more. Pure."""
-    known = {_plain(file.url): file.upload_time for file in before.files if file.upload_time}
-    return [
-        file.url
-        for file in after.files
-        if file.upload_time != known.get(_plain(file.url), file.upload_time)
-    ]
+def compare(cached: Sequence[CachedFile], entries: Iterable[ProjectFile]) -> Found:
+    """Compare a project's cached files with what its page lists. Pure.
 
-
-def unlisted(cached: Iterable[CachedFile], page: ProjectPage | None) -> set[FileKey]:
-    """Return which of a project's cached files its page lists no more; None: there is none. Pure.
-
-    One that is listed under another URL with the same digest has only moved. A sidecar goes with
-    the name of its file.
+    A file that is listed under another key with the same digest has only moved.
     """
     wanted = {_filename(file) for file in cached}
-    listed: dict[str, list[ProjectFile]] = {}
-    for entry in () if page is None else page.files:
+    listed: dict[str, list[tuple[str | None, ProjectFile]]] = {}
+    for entry in entries if wanted else ():
         if entry.filename in wanted:
-            listed.setdefault(entry.filename, []).append(entry)
-    return {
-        _key(file)
-        for file in cached
-        if not any(_is(file, entry) for entry in listed.get(_filename(file), ()))
-    }
+            listed.setdefault(entry.filename, []).append((file_key(entry.url), entry))
+    found = Found()
+    for file in cached:
+        named = listed.get(_filename(file), [])
+        same = [entry for key, entry in named if key == file.path]
+        moved = [entry for _, entry in named if _digest(file, entry) == file.sha256]
+        if not same and not moved:
+            if file.removed_at is None:
+                found.gone.append(file)
+            continue
+        entry = (same or moved)[0]
+        if _digest(file, entry) not in (None, file.sha256):
+            found.replaced.append(file)
+        else:
+            if file.removed_at is not None:
+                found.back.append(file)
+            if (uploaded_at := moment_of(entry.upload_time)) != file.uploaded_at:
+                found.redated.setdefault(uploaded_at, []).append(file)
+    return found
 
 
-def _is(file: CachedFile, entry: ProjectFile) -> bool:
-    return (
-        file.kind == "metadata"
-        or entry.hashes.get("sha256") == file.sha256
-        or file_key(entry.url) == file.path
-    )
+def _digest(file: CachedFile, entry: ProjectFile) -> str | None:
+    """Return the digest that a page gives a file, or the sidecar of one."""
+    if file.kind == "file":
+        return entry.hashes.get("sha256")
+    return entry.core_metadata.get("sha256") if isinstance(entry.core_metadata, dict) else None
 
 
 def _filename(file: CachedFile) -> str:
@@ -83,12 +85,8 @@ def _key(file: CachedFile) -> FileKey:
     return FileKey(file.index, file.path, "metadata" if file.kind == "metadata" else "file")
 
 
-def _plain(url: str) -> str:
-    return url.partition("?")[0]
-
-
 class Changes:
-    """Compares each new page with the one before it, and with what is cached. Single-threaded."""
+    """Compares what is cached with each page that is brought. Single-threaded."""
 
     def __init__(
         self,
@@ -104,52 +102,61 @@ class Changes:
         self._stored = stored
         self._observations = observations
         self._now = now
+        # (index, project) whose stored page was compared since the start: a 304 says nothing new.
+        self._compared: set[tuple[str, str]] = set()
 
-    async def note_page(self, before: Page | None, index: str, page: ProjectPage) -> None:
+    async def note_page(self, index: str, page: ProjectPage) -> None:
         """Take in what a new page says, before it is stored. Raises LedgerError."""
-        if before is not None and before.body is not None:
-            known = self._decoded.get(before).page
-            if known.files == page.files:
-                return  # as it mostly is where an index knows no conditional requests
-            await self._forget_replaced(known, index, page)
-        await self._note_removed(index, page.name, page)
+        self._compared.discard((index, page.name))
+        await self._take_in(index, await self._cached(index, page.name), page)
+        self._compared.add((index, page.name))
 
-    async def note_absence(self, before: Page | None, index: str, project: str) -> None:
-        """Take in that an index has a project no more, if it ever had it. Raises LedgerError."""
-        if before is None or before.state == "present":
-            await self._note_removed(index, project, None)
+    async def note_unchanged(self, row: Page) -> None:
+        """Upstream said 304: compare once what an earlier run may have left. Raises LedgerError."""
+        if row.project and (row.index, row.project) not in self._compared:
+            await self.note_page(row.index, self._decoded.get(row).page)
 
-    async def _forget_replaced(self, known: ProjectPage, index: str, page: ProjectPage) -> None:
-        for url in replaced_urls(known, page):
-            filename = url.partition("?")[0].rsplit("/", 1)[1]
-            text = f"index {index} replaced a file of {page.name} under the same address"
-            event(logger, logging.WARNING, text, index=index, file=filename)
-            await self._forget(index, url)
-        for url in redated_urls(known, page):
-            await self._forget(index, url)  # it is linked again with its new date
+    async def note_absence(self, index: str, project: str) -> None:
+        """Take in that an index has not got a project, or no more. Raises LedgerError."""
+        self._compared.discard((index, project))
+        await self._take_in(index, await self._cached(index, project), ProjectPage(name=project))
 
-    async def _forget(self, index: str, url: str) -> None:
-        path = file_key(url)
-        if path is None:
-            return
-        for key in (FileKey(index, path, "file"), FileKey(index, path, "metadata")):
-            entry = await self._ledger.files.get(index, path, key.kind)
-            if entry is not None:
-                await self._ledger.files.forget(entry)
-            self._stored.forget(key)
+    async def note_kept(self, file: CachedFile) -> None:
+        """A file was kept, and its page may have changed meanwhile. Raises LedgerError."""
+        page = self._decoded.newest(file.index, file.project)
+        if page is None:
+            self._compared.discard((file.index, file.project))
+        else:
+            await self._take_in(file.index, [file], page)
 
-    async def _note_removed(self, index: str, project: str, page: ProjectPage | None) -> None:
+    async def _cached(self, index: str, project: str) -> list[CachedFile]:
         every = await self._ledger.files.of_project(project)
-        cached = {_key(file): file for file in every if file.index == index}
-        missing = unlisted(cached.values(), page)
-        gone = [f for key, f in cached.items() if f.removed_at is None and key in missing]
-        back = [f for key, f in cached.items() if f.removed_at is not None and key not in missing]
-        if not gone and not back:
-            return
-        await self._ledger.files.mark_removed(gone, self._now())
-        await self._ledger.files.mark_removed(back, None)
-        for file in (*gone, *back):
+        return [file for file in every if file.index == index]
+
+    async def _take_in(self, index: str, cached: list[CachedFile], page: ProjectPage) -> None:
+        found = compare(cached, page.files)
+        for file in found.replaced:
+            if file.kind == "file":
+                text = f"index {index} replaced a file of {page.name} under the same address"
+                event(logger, logging.WARNING, text, index=index, file=file.filename)
+            await self._ledger.files.forget(file)
+        # Made of the wheel that was there.
+        for file in [f for f in cached if _beside(f, found.replaced)]:
+            await self._ledger.files.forget(file)
             self._stored.forget(_key(file))
-        names = sorted({file.filename for file in gone if file.kind == "file"})
+        for uploaded_at, files in found.redated.items():
+            await self._ledger.files.set_uploaded(files, uploaded_at)
+        await self._ledger.files.mark_removed(found.gone, self._now())
+        await self._ledger.files.mark_removed(found.back, None)
+        redated = [file for files in found.redated.values() for file in files]
+        for file in (*found.replaced, *redated, *found.gone, *found.back):
+            self._stored.forget(_key(file))
+        names = sorted({file.filename for file in found.gone if file.kind == "file"})
         if names:
-            self._observations.removed(index, project, names)
+            self._observations.removed(index, page.name, names)
+
+
+def _beside(file: CachedFile, replaced: list[CachedFile]) -> bool:
+    return file.kind == "metadata" and any(
+        one.kind == "file" and one.path == file.path for one in replaced
+    )

@@ -59,6 +59,11 @@ class DecodedPages:
             return DecodedPage(row.fetched_at, page)
         return self.put(row, page)
 
+    def newest(self, index: str, project: str) -> ProjectPage | None:
+        """Return what an index's page said last, if it is still here."""
+        found = self._pages.get((index, project))
+        return None if found is None else found.page
+
     def put(self, row: Page, page: ProjectPage) -> DecodedPage:
         """Keep what a row says; the least recently used go."""
         key = (row.index, row.project)

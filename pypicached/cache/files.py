@@ -310,6 +310,7 @@ class Files:
         )
         try:
             await self._blobs.keep(arrived.spool, file, arrived.reserved)
+            await self._listings.kept(file)
         except (OSError, LedgerError) as error:
             # Its readers have it all; it is only not kept.
             self._observations.no_room(f"could not keep {file.filename}: {error}")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from pypicached.cache.catalog import Catalog
+from pypicached.cache.changes import Changes
 from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.gate import Gate
 from pypicached.cache.pages import FORCED_SECONDS, Answer
@@ -21,7 +22,7 @@ from pypicached.errors import (
     RefusedError,
     UpstreamUnavailableError,
 )
-from pypicached.ledger import Ledger
+from pypicached.ledger import CachedFile, Ledger
 from pypicached.simple.model import ProjectFile
 from pypicached.simple.names import projects_of
 
@@ -35,6 +36,7 @@ class Listings:
         ledger: Ledger,
         gate: Gate,
         decoded: DecodedPages,
+        changes: Changes,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -42,6 +44,7 @@ class Listings:
         self._ledger = ledger
         self._gate = gate
         self._decoded = decoded
+        self._changes = changes
         self._now = now
 
     async def find(self, index: str, path: str) -> tuple[str, ProjectFile]:
@@ -54,12 +57,17 @@ class Listings:
         failure: UpstreamUnavailableError | RefusedError | OfflineError | None = None
         # One client waits for all of these pages: their deadlines do not add up (rule 41).
         began = time.monotonic()
-        for project in await self._projects(index, path):
+        projects = await self._projects(index, path)
+        for project in projects:
             try:
                 file = await self._on_page(index, project, path, began)
             except ProjectNotFoundError:
                 continue
-            except (UpstreamUnavailableError, RefusedError, OfflineError) as error:
+            except RefusedError as error:
+                # What a name may be beside what it says most likely is no reason to refuse it.
+                failure = error if project == projects[0] else failure
+                continue
+            except (UpstreamUnavailableError, OfflineError) as error:
                 failure = error
                 continue
             if file is not None:
@@ -81,6 +89,10 @@ class Listings:
             raise FileNotListedError("its project's page does not list that file any more")
         self._gate.check_listed(index, project, file)
         return file
+
+    async def kept(self, file: CachedFile) -> None:
+        """A file was kept: its page may list it no more by now. Raises LedgerError."""
+        await self._changes.note_kept(file)
 
     async def _projects(self, index: str, path: str) -> list[str]:
         """Return the projects whose pages may list a file, most likely first, a few at most."""

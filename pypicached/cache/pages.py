@@ -294,7 +294,7 @@ class Pages:
     async def render(self, page: StoredPage, variant: Variant) -> Rendering:
         """Return the page in one format and coding, made on first demand."""
         rendering = page.renderings.get(variant)
-        if rendering is None or self._now() >= rendering.valid_until:
+        if rendering is None or not rendering.holds(self._now()):
             flight, _ = self._renders.join((page, variant), lambda: self._render(page, variant))
             rendering = await asyncio.shield(flight)
         return rendering

@@ -45,10 +45,9 @@ class ListRefresh(Refresh):
     async def _body_row(
         self,
         project: str,
-        before: Page | None,  # noqa: ARG002 - the contract of Refresh
         answer: PageAnswer,
         now: float,
-        on_parsed: OnParsed,  # noqa: ARG002
+        on_parsed: OnParsed,  # noqa: ARG002 - the contract of Refresh
     ) -> Page:
         """Return the row of a list: its body are packed names, one per line."""
         assert answer.chunks is not None

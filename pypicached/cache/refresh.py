@@ -80,6 +80,8 @@ class Refresh:
         self._now = now
         # Between parsing a page and storing it: keys of files whose names do not tell the project.
         self._odd: dict[str, list[str]] = {}
+        # Projects of which the ledger does not hold what upstream said last.
+        self._unwritten: set[str] = set()
 
     async def run(self, project: str, before: Page | None, on_parsed: OnParsed) -> Page:
         """Ask upstream and store the answer; return the new row. Raises UpstreamError.
@@ -144,13 +146,15 @@ class Refresh:
         self, project: str, before: Page | None, on_parsed: OnParsed, *, fresh: bool
     ) -> Page:
         validators = Validators()
-        if before is not None and before.state == "present":
+        # Of a page that could not be stored the ledger holds an older one: a 304 would renew that.
+        if before is not None and before.state == "present" and project not in self._unwritten:
             validators = Validators(before.etag, before.last_modified)
         async with open_page(
             self._connection, project, validators, fresh=fresh, within=self.attempt_seconds
         ) as answer:
             now = self._now()
             if answer.outcome == "unchanged" and before is not None:
+                await self._note(self._changes.note_unchanged(before), project)
                 return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
             if answer.outcome == "absent":
                 return await self._store_absence(project, before, now)
@@ -158,13 +162,12 @@ class Refresh:
                 text = f"index {before.index} sent an older page of {project}: ours is kept for now"
                 event(logger, logging.WARNING, text, project=project, index=before.index)
                 return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
-            row = await self._body_row(project, before, answer, now, on_parsed)
+            row = await self._body_row(project, answer, now, on_parsed)
         return await self._put(row, odd_paths=self._odd.pop(project, ()))
 
     async def _body_row(
         self,
         project: str,
-        before: Page | None,
         answer: PageAnswer,
         now: float,
         on_parsed: OnParsed,
@@ -178,7 +181,7 @@ class Refresh:
                 f"left {page.dropped} unusable entries off the page of {page.name}",
                 index=self._connection.name,
             )
-        await self._note_changes(before, page)
+        await self._note(self._changes.note_page(self._connection.name, page), project)
         row = self._row(project, answer, now, status=page.status)
         packed, _ = await asyncio.gather(self._pack(page), on_parsed(row, page))
         return msgspec.structs.replace(row, body=packed)
@@ -200,12 +203,13 @@ class Refresh:
         self._odd[page.name] = await in_steps(odd_keys(page))
         return packed
 
-    async def _note_changes(self, before: Page | None, page: ProjectPage) -> None:
-        index = self._connection.name
+    async def _note(self, changes: Awaitable[None], project: str) -> None:
+        """Have changes taken in; what the ledger does not take now is asked for once more."""
         try:
-            await self._changes.note_page(before, index, page)
+            await changes
         except LedgerError as error:
-            event(logger, logging.ERROR, str(error), index=index, project=page.name)
+            self._unwritten.add(project)
+            event(logger, logging.ERROR, str(error), index=self._connection.name, project=project)
 
     async def _parse(self, body: bytes, answer: PageAnswer, project: str) -> ProjectPage:
         try:
@@ -246,7 +250,9 @@ class Refresh:
                 await self._ledger.pages.renew(row.index, row.project, row.checked_at)
             else:
                 await self._ledger.pages.put(row, odd_paths)
+                self._unwritten.discard(row.project)
         except LedgerError as error:
+            self._unwritten.add(row.project)
             self._observations.failed(f"page {row.project} of index {row.index}", str(error))
             event(logger, logging.ERROR, str(error), index=row.index, project=row.project)
         return row
@@ -259,16 +265,15 @@ class Refresh:
             project=project,
             state="removed" if had else "absent",
             body=None,
+            # Malware is put into quarantine, and then deleted: what is here of it stays refused.
+            status=None if before is None else before.status,
             etag=None,
             last_modified=None,
             serial=None,
             fetched_at=now,
             checked_at=now,
         )
-        try:
-            await self._changes.note_absence(before, row.index, project)
-        except LedgerError as error:
-            event(logger, logging.ERROR, str(error), index=row.index, project=project)
+        await self._note(self._changes.note_absence(row.index, project), project)
         return await self._put(row)
 
 

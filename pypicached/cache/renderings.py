@@ -58,7 +58,8 @@ class Rendering(msgspec.Struct, frozen=True):
     """Body, ETag, and all headers but Date, Age, Cache-Status and X-Request-Id.
 
     `refused`: the rules leave nothing of the page, and this is why; then there is no body.
-    `valid_until`: from then on (seconds since the epoch) they leave more.
+    `valid_until`: from then on (seconds since the epoch) they leave more; before `valid_from`,
+    when a clock was set back, they may leave less.
     """
 
     body: bytes
@@ -66,6 +67,11 @@ class Rendering(msgspec.Struct, frozen=True):
     headers: CIMultiDict[str]
     refused: Verdict | None = None
     valid_until: float = NEVER
+    valid_from: float = 0.0
+
+    def holds(self, now: float) -> bool:
+        """Whether the rules leave the same at this moment."""
+        return self.valid_from <= now < self.valid_until
 
 
 def encode_page(page: ProjectPage) -> bytes:
@@ -99,7 +105,8 @@ async def build_rendering(
     """
     left = await in_steps(filtered(page, rules, now))
     if left.refused is not None:
-        return Rendering(b"", "", CIMultiDict(), left.refused, left.valid_until)
+        nothing: CIMultiDict[str] = CIMultiDict()
+        return Rendering(b"", "", nothing, left.refused, left.valid_until, left.valid_from)
     page = left.page
     if cached is not None:
         page = only_cached(page, cached)
@@ -112,7 +119,7 @@ async def build_rendering(
         else:
             body = encode(body, variant.coding)
     etag, headers = describe(body, variant.format, variant.coding, cache_control, serial)
-    return Rendering(body, etag, headers, valid_until=left.valid_until)
+    return Rendering(body, etag, headers, None, left.valid_until, left.valid_from)
 
 
 def only_cached(page: ProjectPage, cached: Mapping[str, Container[str]]) -> ProjectPage:

@@ -36,6 +36,9 @@ GET_BLOBS = f"""
 DELETE_BLOB = "DELETE FROM blob WHERE sha256 = ?"
 DELETE_FILES_OF_BLOB = "DELETE FROM file WHERE sha256 = ?"
 DELETE_FILE = "DELETE FROM file WHERE index_name = ? AND path = ? AND kind = ?"
+SET_UPLOADED = """
+    UPDATE file SET uploaded_at = ? WHERE index_name = ? AND path = ? AND kind = ?
+"""
 MARK_REMOVED = """
     UPDATE file SET removed_at = ? WHERE index_name = ? AND path = ? AND kind = ?
 """
@@ -178,6 +181,12 @@ class Files:
         if rows:
             async with self._writer.transaction() as db:
                 await db.executemany(MARK_REMOVED, rows)
+
+    async def set_uploaded(self, files: Sequence[CachedFile], at: float | None) -> None:
+        """Note when their index took files in, as their page has it now."""
+        rows = [(at, file.index, file.path, file.kind) for file in files]
+        async with self._writer.transaction() as db:
+            await db.executemany(SET_UPLOADED, rows)
 
     async def removed(self, limit: int) -> tuple[int, list[FileName]]:
         """Return how many cached files are listed no more, and the first of them by project."""

@@ -27,10 +27,12 @@ RENEW = """
     UPDATE page SET checked_at = ? WHERE index_name = ? AND project = ? AND state = 'present'
 """
 # A page that is invalidated stays in reserve (it may be served stale) but is never fresh.
-EXPIRE_PRESENT = "UPDATE page SET checked_at = 0 WHERE state = 'present' AND project = ?"
-FORGET_ABSENT = "DELETE FROM page WHERE state <> 'present' AND project = ?"
-EXPIRE_ALL = "UPDATE page SET checked_at = 0 WHERE state = 'present' AND project <> ''"
-FORGET_ALL = "DELETE FROM page WHERE state <> 'present' AND project <> ''"
+# Nor is quarantine forgotten, where its index has removed the project since.
+KEPT = "(state = 'present' OR status IS 'quarantined')"
+EXPIRE_PRESENT = f"UPDATE page SET checked_at = 0 WHERE {KEPT} AND project = ?"  # noqa: S608
+FORGET_ABSENT = f"DELETE FROM page WHERE NOT {KEPT} AND project = ?"  # noqa: S608
+EXPIRE_ALL = f"UPDATE page SET checked_at = 0 WHERE {KEPT} AND project <> ''"  # noqa: S608
+FORGET_ALL = f"DELETE FROM page WHERE NOT {KEPT} AND project <> ''"  # noqa: S608
 AND_INDEX = " AND index_name = ?"
 
 PUT_ODD = "INSERT OR REPLACE INTO odd_file (index_name, path, project) VALUES (?, ?, ?)"
@@ -64,7 +66,12 @@ DROP_ABSENT = """
 """
 GET_ADDRESS = "SELECT url FROM index_address WHERE index_name = ?"
 PUT_ADDRESS = "INSERT OR REPLACE INTO index_address (index_name, url) VALUES (?, ?)"
-DELETE_INDEX = "DELETE FROM page WHERE index_name = ?"
+EMPTY_QUARANTINED = """
+    UPDATE page SET state = 'removed', body = NULL, etag = NULL, last_modified = NULL,
+        serial = NULL, fetched_at = 0, checked_at = 0
+    WHERE index_name = ? AND status = 'quarantined'
+"""
+DELETE_INDEX = "DELETE FROM page WHERE index_name = ? AND status IS NOT 'quarantined'"
 
 
 class Pages:
@@ -179,7 +186,8 @@ class Pages:
         """Remember where an index is; return whether its pages were of another address, and went.
 
         Another address is another index: what the old one said is neither fresh nor fit to be
-        served stale, and its absence there means nothing.
+        served stale, and its absence there means nothing. What it had put into quarantine stays
+        there until the new one says otherwise.
         """
         async with self._writer.transaction() as db:
             rows = await db.execute_fetchall(GET_ADDRESS, (index,))
@@ -189,5 +197,6 @@ class Pages:
             await db.execute(PUT_ADDRESS, (index, url))
             if known is None:
                 return False
+            await db.execute(EMPTY_QUARANTINED, (index,))
             await db.execute(DELETE_INDEX, (index,))
             return True

@@ -136,8 +136,9 @@ class FileRow(msgspec.Struct):
 
 
 class ExplainedFile(msgspec.Struct):
-    """One file of a project; `rule` (a setting of `[policy]`, "quarantine", "offline") decided.
+    """One file of a project, and the rule that decided.
 
+    `rule`: a setting of `[policy]`, "quarantine", "ownership" or "offline"; None: it is served.
     `listed`: on the project's page; `served`: at its URL. `version` None: its name does not tell.
     """
 

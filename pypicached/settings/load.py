@@ -6,7 +6,7 @@ configuration file and looks whether the files named in it exist; changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from pypicached.settings.environment import (
     variable_of,
 )
 from pypicached.settings.indexes import IndexLayer, IndexReader
-from pypicached.settings.model import Audit, Cache, Limits, Policy, Server, Settings
+from pypicached.settings.model import Audit, Cache, Index, Limits, Policy, Server, Settings
 from pypicached.settings.places import Places
 from pypicached.settings.problems import Problems
 from pypicached.settings.proxies import read_proxies
@@ -77,6 +77,7 @@ def load(
     problems.raise_if_any()
     proxies, told = read_proxies(env)
     warnings = [*environment_warnings(env), *_replaced(document, env, given), *reader.warnings]
+    warnings += _unanswered(indexes)
     warnings += told
     settings = Settings(
         server=Server(**layers.section("server")),
@@ -228,6 +229,16 @@ def _parse_public(value: object) -> IndexUrl:
             f"use {INDEX_URL_VARIABLE}, or `[[index]]` with password_file",
         )
     return root
+
+
+def _unanswered(indexes: Sequence[Index]) -> list[str]:
+    """Say so when no index answers for names that none of them claims."""
+    if not all(index.projects for index in indexes):
+        return []
+    return [
+        "every [[index]] has `projects`: other names are not found; add an index without, for "
+        'example name = "pypi" alone for PyPI'
+    ]
 
 
 def _replaced(document: Document, env: Mapping[str, str], given: Mapping[str, object]) -> list[str]:

@@ -32,4 +32,4 @@ def _requirement(text: str) -> Requirement:
     try:
         return parse_requirement(text)
     except ValueError as error:
-        raise BadValueError(str(error).partition(";")[0], EXAMPLE) from None
+        raise BadValueError(str(error).rpartition("; ")[0], EXAMPLE) from None

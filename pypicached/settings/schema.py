@@ -59,7 +59,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "metadata_size": Key(values.size(), "8MiB"),
     },
     "policy": {
-        "min_age": Key(values.duration(off=True), "off"),
+        "min_age": Key(values.parse_min_age, "off"),
         "deny": Key(rules.parse_requirements, (), "list"),
         "allow": Key(rules.parse_requirements, (), "list"),
         "exempt": Key(rules.parse_globs, (), "list"),

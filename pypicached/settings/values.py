@@ -38,6 +38,7 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True}
 _BOOLEANS |= {"false": False, "no": False, "off": False, "0": False}
 _SIZE_EXAMPLE = 'say e.g. "50GiB"'
 _DAY_SECONDS = 86_400.0
+_HOUR_SECONDS = 3_600.0
 _DURATION_EXAMPLE = 'say e.g. "10m"'
 
 
@@ -244,6 +245,18 @@ def _days(value: object, example: str) -> float:
     # A plain 90 is a minute and a half, which nobody means here.
     if seconds < _DAY_SECONDS:
         raise BadValueError(f"{quote(value)} is less than a day", example)
+    return seconds
+
+
+def parse_min_age(value: object, _base: Path) -> float:
+    """Accept a duration of at least an hour, or "off" (0.0)."""
+    if value == "off":
+        return 0.0
+    example = 'say e.g. "7d", or "off"'
+    seconds = _seconds(value, example)
+    # A plain 7 is seven seconds, which nobody means here.
+    if seconds < _HOUR_SECONDS:
+        raise BadValueError(f"{quote(value)} is less than an hour", example)
     return seconds
 
 

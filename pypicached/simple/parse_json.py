@@ -158,9 +158,16 @@ def _decode_loosely(body: bytes) -> tuple[_Page, int]:
         files=rows,
         meta=loose.meta,
         versions=_convert(loose.versions, list[str]),
-        project_status=_convert(loose.project_status, _Status),
+        project_status=_loose_status(loose.project_status),
     )
     return page, len(loose.files) - len(rows)
+
+
+def _loose_status(raw: object) -> _Status | None:
+    """Return a project status whose reason may be none: the marker counts all the same."""
+    if not isinstance(raw, dict):
+        return None
+    return _Status(_convert(raw.get("status"), str), _convert(raw.get("reason"), str))
 
 
 def _without_surrogates(body: bytes, error: Exception) -> bytes:

@@ -87,7 +87,7 @@ class SimplePages:
         else:
             answer = await self._ask(exchange, project, index, no_cache=forced, wanted=variant)
         rendering = answer.page.renderings.get(variant)
-        if rendering is None or self._now() >= rendering.valid_until:
+        if rendering is None or not rendering.holds(self._now()):
             owner = self._catalog.pages[answer.page.row.index]
             rendering = await owner.render(answer.page, variant)
         if rendering.refused is not None:

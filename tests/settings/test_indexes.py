@@ -268,3 +268,11 @@ def test_index__checked_where_it_loses(refuse: Refuse) -> None:
     """A bad index of the file is told even if PYPICACHED_INDEX_URL takes its place."""
     env = {"PYPICACHED_INDEX_URL": "https://env.test/"}
     assert list(refuse(table(ttl="soon"), env)) == ["index.acme.ttl"]
+
+
+@pytest.mark.parametrize(("more", "warned"), [("", True), ('[[index]]\nname = "pypi"\n', False)])
+def test_index__nobody_answers_for_the_rest(read: Load, more: str, warned: bool) -> None:
+    """Where every index claims names, it is said that no other name is found."""
+    own = '[[index]]\nname = "acme"\nurl = "https://acme.test/simple/"\nprojects = ["acme-*"]\n'
+    warnings = read(own + more).warnings
+    assert any("other names are not found" in warning for warning in warnings) is warned
