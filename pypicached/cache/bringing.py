@@ -7,6 +7,7 @@ error, as nobody would have anything of it.
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pypicached.cache.blobs import Blobs
@@ -64,6 +65,10 @@ class Bringing:
                 raise FileNotListedError(f"core metadata of {file.filename} is not cached")
             return made
         return await self._read(hit)
+
+    def in_use(self, file: CachedFile) -> AbstractContextManager[None]:
+        """Hold a stored file against eviction."""
+        return self._blobs.in_use(file.sha256)
 
     def path_of(self, file: CachedFile) -> Path:
         """Return where the bytes of a stored file are, as long as they are kept."""

@@ -11,6 +11,7 @@ from pypicached.cli.terminal import (
     Column,
     Size,
     count,
+    on_terminal,
     print_line,
     print_note,
     print_table,
@@ -33,7 +34,11 @@ _COLUMNS = (
     Column("targets", "For"),
     Column("reason", "Why"),
 )
-_OUTCOMES = ("fetched", "cached", "would-fetch", "refused", "failed")
+# A file's name has its project and version.
+_SHORT = tuple(column for column in _COLUMNS if column.name not in ("project", "version"))
+_OUTCOMES = ("cached", "fetched", "would-fetch", "refused", "failed")
+# More of them are a number below the table.
+_MAX_CACHED = 20
 # A screen has room for so many bars.
 _MAX_BARS = 8
 
@@ -120,13 +125,39 @@ def print_answer(answer: WarmAnswer, mode: Mode) -> None:
     if answer.detached:
         print_line("started; the daemon's log tells how it ends")
         return
-    if answer.items:
-        print_table(_COLUMNS, [_cells(item) for item in answer.items])
-    for item in answer.items:
+    # What is not there stands where eyes end up.
+    items = sorted(answer.items, key=lambda item: _OUTCOMES.index(item.outcome))
+    if items and on_terminal():
+        _print_short(items)
+    elif items:
+        print_table(_COLUMNS, [_cells(item) for item in items])
+    for item in items:
         more = item.reason.splitlines()[1:]
         for line in more:  # a conflict is explained in several
             print_note(clean(line, 500))
     print_note(_sums(answer, mode))
+
+
+def _print_short(items: list[WarmItem]) -> None:
+    """Print a table for eyes: no more columns than tell something, and no long list of hits."""
+    targets = len({target for item in items for target in item.targets})
+    cached = [item for item in items if item.outcome == "cached"]
+    if len(cached) > _MAX_CACHED:
+        items = [item for item in items if item.outcome != "cached"]
+    columns = [column for column in _SHORT if targets > 1 or column.name != "targets"]
+    rows = []
+    for item in items:
+        project, _, filename, amount, outcome, fit, reason = _cells(item)
+        cells = {
+            "filename": filename or project,
+            "size_bytes": amount,
+            "outcome": outcome,
+            "targets": "all" if len(item.targets) == targets else fit,
+            "reason": reason,
+        }
+        rows.append(tuple(cells[column.name] for column in columns))
+    if rows:
+        print_table(columns, rows)
 
 
 def _cells(item: WarmItem) -> tuple[str | int, ...]:

@@ -48,6 +48,8 @@ _SORTS: Final = ("size", "used", "hits")
 _DAY_SECONDS: Final = 86_400.0
 # Enough for a screen or a report; more would be the whole ledger in one answer.
 _MAX_TOP: Final = 1000
+# The largest lock files that were met have 6 MB.
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 _INTERNAL: Final = "something went wrong inside the daemon; its log has the details"
 
 
@@ -68,8 +70,8 @@ class Services(NamedTuple):
 def build_app(services: Services, *, readers_gid: int | None) -> web.Application:
     """Return the application for the control socket.
 
-    `readers_gid` is the group whose members may read and invalidate; None: nobody but root and
-    the daemon's own user may do anything.
+    `readers_gid` is the group whose members may read, warm and invalidate; None: nobody but root
+    and the daemon's own user may do anything.
     """
     rights = own_rights(readers_gid)
 
@@ -78,7 +80,7 @@ def build_app(services: Services, *, readers_gid: int | None) -> web.Application
     async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
         return await _guarded(request, handler, rights)
 
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[guard], client_max_size=MAX_MESSAGE_BYTES)
     handlers = _Handlers(services)
     app.add_routes(
         [
@@ -88,6 +90,7 @@ def build_app(services: Services, *, readers_gid: int | None) -> web.Application
             web.get("/list/{project}", handlers.list_files),
             web.get("/explain/{requirement}", handlers.explain),
             web.post("/warm", handlers.warm),
+            web.post("/warm/pinned", handlers.warm),
             web.get("/who", handlers.who),
             web.post("/prune", handlers.prune),
             web.post("/invalidate", handlers.invalidate),
@@ -178,7 +181,11 @@ class _Handlers:
             parse_targets(message)
         except ValueError as error:
             raise _UsageError(str(error)) from None
-        _log_change(request, "warm")
+        if message.pin != (request.path == "/warm/pinned"):
+            raise _UsageError("what is to be pinned is asked for at /warm/pinned, and only that")
+        asked = message.inputs
+        what = f"{len(asked.wishes)} requirements, {len(asked.locked)} locked packages"
+        _log.info("uid %d: warm (%s): %s", _uid(request), message.mode, what)
         return await send_lines(request, self._warming.run(message), _sentence)
 
     async def backup(self, request: web.Request) -> web.StreamResponse:
@@ -203,6 +210,8 @@ async def _guarded(request: web.Request, handler: _Handler, rights: Rights) -> w
             _log.warning("uid %d refused: %s", _uid(request), refusal)
             return _error(403, refusal)
         return await handler(request)
+    except web.HTTPRequestEntityTooLarge:
+        return _error(400, f"that is more than {MAX_MESSAGE_BYTES // 1024**2} MiB at once")
     except web.HTTPException as answer:
         reason = f"this daemon knows no {clean(request.method)} {clean(request.path)}"
         return _error(answer.status, reason if answer.status in (404, 405) else answer.reason)

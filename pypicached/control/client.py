@@ -188,10 +188,13 @@ class ControlClient:
         Whatever `on_progress` raises closes the connection, and the daemon then stops the job.
         """
 
+        # Pinning is for others than warming.
+        path = "/warm/pinned" if request.pin else "/warm"
+
         def take(line: WarmLine) -> None:
             _show(line, on_progress)
 
-        answer = self._follow("POST", "/warm", WarmLine, request, take).result
+        answer = self._follow("POST", path, WarmLine, request, take).result
         assert answer is not None
         return answer
 

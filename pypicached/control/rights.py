@@ -18,7 +18,7 @@ _UCRED: Final = struct.Struct("3i")
 # What tells of people, not of the cache: which host installs what is nobody else's to read.
 _OWNERS_MAY_GET: Final = frozenset({"/who"})
 # What a member of the readers' group may call beside reading.
-_READERS_MAY_POST: Final = frozenset({"/invalidate"})
+_READERS_MAY_POST: Final = frozenset({"/invalidate", "/warm"})
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -32,7 +32,7 @@ class Rights:
     """Decides by uid, method and path; immutable.
 
     Root and `own_uid` may do everything. Others connect thanks to the group `readers_gid`: they
-    may invalidate and read, but not what tells of clients. Without such a group they may do
+    may warm, invalidate and read, but not what tells of clients. Without such a group they may do
     nothing, whatever the socket's mode.
     """
 
@@ -53,7 +53,7 @@ class Rights:
             return None
         group = _group(self._readers_gid)
         command = path.strip("/") or method
-        return f"{command} is for {owners}; the group {group} may only read and invalidate"
+        return f"{command} is for {owners}; the group {group} may only read, warm and invalidate"
 
 
 def own_rights(readers_gid: int | None) -> Rights:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -14,8 +15,10 @@ from pypicached.errors import (
     PypicachedError,
     RefusedError,
     UpstreamError,
+    UpstreamUnavailableError,
     clean,
 )
+from pypicached.ledger import CachedFile
 from pypicached.simple.model import ProjectFile
 from pypicached.warm.messages import Mode, Outcome, WarmItem
 from pypicached.warm.plan import Plan
@@ -23,6 +26,8 @@ from pypicached.warm.shelf import Shelf
 
 # Hosts of upstreams have lower limits of their own.
 AT_ONCE = 8
+# Seconds until what failed is asked for again; a host is left alone for 30 at most.
+PAUSES = (3.0, 10.0, 20.0)
 
 
 class Wanted(msgspec.Struct):
@@ -63,14 +68,41 @@ class Fetching:
         self.done = 0
         self.total: int | None = None
         self.fetched_bytes = 0
+        self._held = contextlib.ExitStack()
+        self._not_now: set[FileKey] = set()
+
+    def _hold(self, file: CachedFile) -> None:
+        self._held.enter_context(self._bringing.in_use(file))
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Hold what is found or brought against eviction: it is all to be here at the end."""
+        with contextlib.ExitStack() as self._held:
+            yield
 
     async def run(self, wanted: list[Wanted]) -> list[WarmItem]:
-        """Bring what is wanted, or say what would be; whatever fails leaves the rest done."""
+        """Bring what is wanted, or say what would be; whatever fails leaves the rest done.
+
+        What an upstream cannot give now is asked for again after a while: it may have been left
+        alone because of others.
+        """
         self.total = len(wanted)
+        results = await self._all(wanted)
+        for pause in PAUSES if self._mode == "fetch" else ():
+            again = [one for one in wanted if one.key in self._not_now]
+            if not again:
+                break
+            await asyncio.sleep(pause)
+            self.done -= len(again)
+            results |= await self._all(again)
+        return [results[one.key] for one in wanted]
+
+    async def _all(self, wanted: list[Wanted]) -> dict[FileKey, WarmItem]:
         turns = asyncio.Semaphore(AT_ONCE)
+        self._not_now.clear()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._one(turns, one)) for one in wanted]
-        return [task.result() for task in tasks]
+            tasks = {one.key: group.create_task(self._one(turns, one)) for one in wanted}
+        return {key: task.result() for key, task in tasks.items()}
 
     async def _one(self, turns: asyncio.Semaphore, wanted: Wanted) -> WarmItem:
         async with turns:
@@ -79,6 +111,8 @@ class Fetching:
             except RefusedError as error:
                 return wanted.item("refused", str(error), None)
             except PypicachedError as error:
+                if isinstance(error, UpstreamUnavailableError):
+                    self._not_now.add(wanted.key)
                 return wanted.item("failed", reason_of(error), None)
             finally:
                 self.done += 1
@@ -86,12 +120,14 @@ class Fetching:
     async def _bring(self, wanted: Wanted) -> WarmItem:
         stored = await self._bringing.stored(wanted.key)
         if stored is not None:
+            self._hold(stored)
             return wanted.item("cached", "", stored.size_bytes)
         if self._mode == "check":
             raise FileNotListedError("not cached")
         if self._mode == "plan":
             return wanted.item("would-fetch", "", None)
         brought = await self._bringing.bring(wanted.key)
+        self._hold(brought)
         self.fetched_bytes += brought.size_bytes
         return wanted.item("fetched", "", brought.size_bytes)
 

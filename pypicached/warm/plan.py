@@ -57,9 +57,13 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What one target needs, by project; `notes` are sentences about what went by the way."""
+    """What one target needs, by project; `notes` are sentences about what went by the way.
+
+    `gaps` are sentences, too: what the items need that cannot be known, or is on no index.
+    """
 
     target: str
     items: tuple[Item, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    gaps: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ resolver's. What cannot be used is passed over, and said in `notes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
@@ -45,6 +45,8 @@ class Stock:
         self.chooser = chooser
         self.python = Python(chooser.target.version)
         self.notes: dict[str, None] = {}
+        # URL of a file → what else it needs that cannot be known or had.
+        self._gaps: dict[str, dict[str, None]] = {}
         # Of processor time, for all searches of this target together.
         self.seconds_left = SECONDS
         self._with_dependencies = with_dependencies
@@ -122,9 +124,8 @@ class Stock:
         try:
             return self.library.metadata(project, entry.file)
         except UnknownDependenciesError as error:
-            self.notes[
-                f"{clean(entry.file.filename)}: dependencies unknown, it has to be built ({error})"
-            ] = None
+            name = clean(entry.file.filename)
+            self._gap(entry.file.url, f"{name}: dependencies unknown, it has to be built ({error})")
             return None
 
     def _note(self, entry: Entry, error: MetadataError) -> None:
@@ -157,13 +158,22 @@ class Stock:
                 yield NeedsPython(metadata.requires_python)
         if metadata is None or not self._with_dependencies:
             return
-        for requirement in self.required(metadata, candidate.extras):
+        # Hostile metadata repeats itself a thousand times.
+        for requirement in dict.fromkeys(self.required(metadata, candidate.extras)):
             if requirement.url is not None:
-                self.notes[
-                    f"{candidate} needs {requirement.name} from an address, which no index has"
-                ] = None
+                base = candidate.base if isinstance(candidate, WithExtras) else candidate
+                text = f"{candidate} needs {requirement.name} from an address, which no index has"
+                self._gap(base.entry.file.url, text)
                 continue
             yield from split(requirement, source=candidate.name)
+
+    def gaps(self, url: str) -> Iterable[str]:
+        """Return what a file needs beside what is planned, in sentences."""
+        return self._gaps.get(url, ())
+
+    def _gap(self, url: str, sentence: str) -> None:
+        if self._with_dependencies:
+            self._gaps.setdefault(url, {})[sentence] = None
 
     def required(self, metadata: CoreMetadata, extras: frozenset[str]) -> Iterator[Requirement]:
         """Yield what metadata asks for here, with those of `extras` that it declares.

@@ -168,17 +168,24 @@ class _WarmJob:
         """Plan, fetch, pin."""
         began, shelf = time.monotonic(), self._warming.shelf(self._request)
         plans, notes = await self._plan(shelf)
+        gaps = list(dict.fromkeys(gap for plan in plans for gap in plan.gaps))
+        left_out = list(self._request.inputs.left_out)
+        if self._request.mode == "plan":
+            notes += gaps  # sdists are not brought to plan one
+        else:
+            left_out += gaps
         wanted = wanted_of(plans, shelf)
         self._filenames = {one.file.filename for one in wanted}
-        items = await self._fetching.run(wanted)
-        if self._request.pin and self._request.mode == "fetch":
-            await self._warming.pin(items)
+        with self._fetching.holding():
+            items = await self._fetching.run(wanted)
+            if self._request.pin and self._request.mode == "fetch":
+                await self._warming.pin(items)
         return WarmAnswer(
             items + problems_of(plans),
             self._fetching.fetched_bytes,
             round(time.monotonic() - began, 3),
             notes,
-            list(self._request.inputs.left_out),
+            left_out,
         )
 
     async def _plan(self, shelf: Shelf) -> tuple[list[Plan], list[str]]:

@@ -55,11 +55,14 @@ class _Work:
         if job.with_sdists:
             add_sdists(self._stock, resolved)
         add_build_requirements(self._stock, resolved)
+        items = _each_once(resolved.items)
+        gaps = dict.fromkeys(gap for item in items for gap in self._stock.gaps(item.file.url))
         return Plan(
             self._target.name,
-            tuple(_each_once(resolved.items)),
+            tuple(items),
             tuple(dict.fromkeys(resolved.problems)),
             tuple(dict.fromkeys([*self._stock.notes, *resolved.notes])),
+            tuple(gaps),
         )
 
 

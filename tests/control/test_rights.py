@@ -43,21 +43,26 @@ def test_rights__root_and_the_daemon_itself(uid: int, gid: int | None) -> None:
         ("GET", "/pins"),
         ("GET", "/verify"),
         ("POST", "/invalidate"),
+        ("POST", "/warm"),
     ],
 )
 def test_rights__group(method: str, path: str) -> None:
-    """Members of the readers' group read and invalidate."""
+    """Members of the readers' group read, warm and invalidate."""
     assert Rights(_DAEMON, _GID).refusal(_OTHER, method, path) is None
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/prune", "/offline", "/pin", "/unpin", "/repair", "/backup", "/anything", "/invalidate/x"],
+    [
+        *("/prune", "/offline", "/pin", "/unpin", "/repair", "/backup", "/anything"),
+        *("/invalidate/x", "/warm/pinned"),
+    ],
 )
 def test_rights__group_may_not_change(path: str) -> None:
     """Everything else is refused to the group, with a sentence that names who may."""
     refusal = Rights(_DAEMON, _GID).refusal(_OTHER, "POST", path) or ""
-    assert refusal.endswith("is for root and uid 990; the group root may only read and invalidate")
+    words = "is for root and uid 990; the group root may only read, warm and invalidate"
+    assert refusal.endswith(words)
 
 
 def test_rights__who_is_for_owners() -> None:

@@ -202,6 +202,58 @@ def test_warm__left_out(
     assert [sentence for sentence in document["notes"] if f"{path}:3" in sentence]
 
 
+def test_warm__larger_than_the_budget(
+    upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon
+) -> None:
+    """What is told as fetched is here at the end; what does not fit beside it has failed."""
+    names = [f"p{number}" for number in range(12)]
+    for name in names:
+        upstream.add(name, make_wheel(name, "1.0", size_bytes=300_000))
+    daemon = make_daemon(upstream.url, PYPICACHED_CACHE__MAX_SIZE="2MB").start()
+    found = outcomes(warm(daemon, *names, "--pin", code=1))
+    here = {file for file, outcome in found.items() if outcome == "fetched"}
+    assert 3 <= len(here) < 12
+    again = outcomes(warm(daemon, *names, "--check", code=1))
+    assert {file for file, outcome in again.items() if outcome == "cached"} == here
+    assert len(daemon.ask("pin")) == len(here)
+
+
+def test_warm__a_host_that_is_left_alone_for_a_while(
+    upstream: ThreadedFakeUpstream, daemon: DaemonProcess
+) -> None:
+    """What an upstream does not give now is asked for again, behind all else."""
+    names = [f"p{number}" for number in range(6)]
+    for name in names:
+        upstream.add(name, make_wheel(name, "1.0", size_bytes=100_000))
+    upstream.fault("*.whl", "status", times=12, code=503)
+    assert set(outcomes(warm(daemon, *names)).values()) == {"fetched"}
+
+
+def test_warm__needs_that_nobody_knows(
+    upstream: ThreadedFakeUpstream, daemon: DaemonProcess
+) -> None:
+    """An sdist whose dependencies only a build tells is brought, and not called all there is."""
+    upstream.add("plain", make_sdist("plain", "1.0", requires=["lib"]))
+    for arguments in ((), ("--check",)):
+        document = warm(daemon, "plain", *arguments, code=1)
+        assert set(outcomes(document).values()) == {"cached"}
+        assert "dependencies unknown" in "".join(document["left_out"])
+
+
+def test_warm__large_lock(
+    upstream: ThreadedFakeUpstream, daemon: DaemonProcess, tmp_path: Path
+) -> None:
+    """A lock of some megabytes is no more than a lock."""
+    upstream.add("lib", make_wheel("lib", "1.0"))
+    path = tmp_path / "requirements.txt"
+    hashes = " ".join(f"--hash=sha256:{number:064x}" for number in range(20))
+    lines = [f"gone{number}==1.0 {hashes}" for number in range(1000)]
+    path.write_text("\n".join(["lib", *lines]))
+    assert path.stat().st_size > 1_500_000
+    document = warm(daemon, "-r", str(path), "--no-deps", code=1)
+    assert outcomes(document)["lib-1.0-py3-none-any.whl"] == "fetched"
+
+
 def test_warm__bad_input(
     upstream: ThreadedFakeUpstream, daemon: DaemonProcess, tmp_path: Path
 ) -> None:

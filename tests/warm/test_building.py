@@ -35,7 +35,7 @@ def test_sdist__dependencies_are_static(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dynamic", [None, "Requires-Dist"])
 def test_sdist__dependencies_are_unknown(tmp_path: Path, dynamic: str | None) -> None:
-    """Where only a build would tell, the sdist is taken and it is noted; nothing is built."""
+    """Where only a build would tell, the sdist is taken and a gap is told; nothing is built."""
     more = {"metadata_version": "2.3", "dynamic": [dynamic]} if dynamic else {}
     shelf = Shelf(tmp_path)
     shelf.add("a", make_sdist("a", "1.0", requires=["b"], **more))  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def test_sdist__dependencies_are_unknown(tmp_path: Path, dynamic: str | None) ->
         else "its metadata is of before 2.2, and may change in a build"
     )
     assert versions(plan) == {"a": "1.0"}
-    assert plan.notes == (f"a-1.0.tar.gz: dependencies unknown, it has to be built ({why})",)
+    assert plan.gaps == (f"a-1.0.tar.gz: dependencies unknown, it has to be built ({why})",)
 
 
 def test_sdist__is_not_brought() -> None:
@@ -55,10 +55,21 @@ def test_sdist__is_not_brought() -> None:
     shelf.add("a", make_sdist("a", "1.0", requires=["b"], metadata_version="2.2"))
     plan = shelf.plan("a")
     assert (versions(plan), plan.problems) == ({"a": "1.0"}, ())
-    assert plan.notes == (
+    assert plan.gaps == (
         "a-1.0.tar.gz: dependencies unknown, it has to be built (it is not here yet)",
-        "a==1.0: it is not here yet; what it takes to build it is unknown",
     )
+    assert plan.notes == ("a==1.0: it is not here yet; what it takes to build it is unknown",)
+
+
+def test_gaps__of_what_is_taken_alone() -> None:
+    """What is only to be had from an address is a gap, if who needs it is in the plan."""
+    shelf = Shelf()
+    shelf.add("a", make_wheel("a", "1.0", requires=["b @ https://example.test/b.whl"]))
+    shelf.add("a", make_wheel("a", "2.0", requires=["c @ https://example.test/c.whl", "d>9"]))
+    shelf.add("d", make_wheel("d", "1.0"))
+    plan = shelf.plan("a")
+    assert versions(plan) == {"a": "1.0"}
+    assert plan.gaps == ("a 1.0 needs b from an address, which no index has",)
 
 
 def test_building__what_it_takes(tmp_path: Path) -> None:
