@@ -22,6 +22,10 @@ class Quarantine:
     def __init__(self, known: Iterable[tuple[str, str]]) -> None:
         self._projects = set(known)
 
+    def __bool__(self) -> bool:
+        """Whether anything is quarantined at all."""
+        return bool(self._projects)
+
     def note(self, page: Page) -> None:
         """A page was brought: remember, or forget, that its project is quarantined."""
         key = (page.index, page.project)

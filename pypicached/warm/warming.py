@@ -38,6 +38,8 @@ from pypicached.warm.targets import Target
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.2
+# Each has a process of its own for as long as it plans.
+MAX_JOBS = 8
 # `--top` goes by what was used in so long.
 TOP_SECONDS = 30 * 86400.0
 
@@ -65,24 +67,27 @@ class Warming:
         self._ledger = ledger
         self._pins = pins
         self._now = now
-        self._detached: set[asyncio.Task[WarmAnswer]] = set()
+        self._jobs: set[asyncio.Task[WarmAnswer]] = set()
 
     async def close(self) -> None:
-        """Cancel what runs detached."""
-        for task in self._detached:
+        """Cancel what runs."""
+        for task in self._jobs:
             task.cancel()
-        await asyncio.gather(*self._detached, return_exceptions=True)
+        await asyncio.gather(*self._jobs, return_exceptions=True)
 
     async def run(self, request: WarmRequest) -> AsyncGenerator[Progress | WarmAnswer, None]:
         """Do a job; yield how far it is, then what became of it.
 
         When closed, the job is stopped: what is cached by then stays. Raises ValueError for a
-        target that is none, PypicachedError if nothing can be planned.
+        target that is none, PypicachedError if nothing can be planned, or too much is under way.
         """
+        if len(self._jobs) >= MAX_JOBS:
+            raise PypicachedError(f"{MAX_JOBS} warms are under way: try again when one has ended")
         job = _WarmJob(self, request, parse_targets(request))
         task = asyncio.get_running_loop().create_task(job.run())
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
         if request.detach:
-            self._detached.add(task)
             task.add_done_callback(self._ended)
             yield WarmAnswer([], 0, 0.0, detached=True)
             return
@@ -96,7 +101,6 @@ class Warming:
                 await task
 
     def _ended(self, task: asyncio.Task[WarmAnswer]) -> None:
-        self._detached.discard(task)
         if task.cancelled():
             event(logger, logging.WARNING, "warm was stopped")
         elif (error := task.exception()) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pypicached.control.app import MAX_MESSAGE_BYTES
 from pypicached.errors import LedgerError
 from pypicached.history import Question
 from pypicached.messages import Progress, ProjectRow, PruneAnswer, PruneRequest
@@ -109,6 +111,18 @@ async def test_control__wrong_usage(
     """What makes no sense is a 400 with a sentence, and the operations are not bothered."""
     status, answer = await _ask(control_socket, method, url, body)
     assert (status, list(answer), operations.asked) == (400, ["error"], [])
+
+
+async def test_control__too_much_at_once(control_socket: Path) -> None:
+    """What is larger than any lock is refused in words, and not held."""
+    body = io.BytesIO(b" " * (MAX_MESSAGE_BYTES + 1))
+    connector = aiohttp.UnixConnector(str(control_socket))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.post("http://control/warm", data=body) as response,
+    ):
+        assert response.status == 400
+        assert json.loads(await response.text()) == {"error": "that is more than 16 MiB at once"}
 
 
 @pytest.mark.parametrize(

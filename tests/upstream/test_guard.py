@@ -51,7 +51,7 @@ def opened(guard: Guard, **how: bool) -> set[str]:
         ("http://100.65.0.1/simple/", {"public", "shared"}),
         ("http://127.0.0.2/simple/", {"public", "loopback"}),
         ("http://[::ffff:127.0.0.2]/simple/", {"public", "loopback"}),
-        ("http://localhost:3141/root/", {"public", "loopback"}),
+        ("http://localhost:3141/simple/", {"public", "loopback"}),
         ("http://buildhost/simple/", {"public"}),
         ("http://169.254.1.1/simple/", {"public"}),
     ],
