@@ -43,24 +43,18 @@ class Found:
 def compare(cached: Sequence[CachedFile], entries: Iterable[ProjectFile]) -> Found:
     """Compare a project's cached files with what its page lists. Pure.
 
-    A file that is listed under another key with the same digest has only moved.
+    A file that is listed under another key with the same digest has only moved, and its sidecar
+    with it.
     """
-    wanted = {_filename(file) for file in cached}
-    listed: dict[str, list[tuple[str | None, ProjectFile]]] = {}
-    for entry in entries if wanted else ():
-        if entry.filename in wanted:
-            listed.setdefault(entry.filename, []).append((file_key(entry.url), entry))
+    wheels = {file.path: file.sha256 for file in cached if file.kind == "file"}
+    by_key, by_name = _listed(cached, entries)
     found = Found()
     for file in cached:
-        named = listed.get(_filename(file), [])
-        same = [entry for key, entry in named if key == file.path]
-        moved = [entry for _, entry in named if _digest(file, entry) == file.sha256]
-        if not same and not moved:
+        entry = by_key.get(file.path) or _moved(file, by_name, wheels)
+        if entry is None:
             if file.removed_at is None:
                 found.gone.append(file)
-            continue
-        entry = (same or moved)[0]
-        if _digest(file, entry) not in (None, file.sha256):
+        elif _digest(file, entry) not in (None, file.sha256):
             found.replaced.append(file)
         else:
             if file.removed_at is not None:
@@ -68,6 +62,39 @@ def compare(cached: Sequence[CachedFile], entries: Iterable[ProjectFile]) -> Fou
             if (uploaded_at := moment_of(entry.upload_time)) != file.uploaded_at:
                 found.redated.setdefault(uploaded_at, []).append(file)
     return found
+
+
+def _listed(
+    cached: Sequence[CachedFile], entries: Iterable[ProjectFile]
+) -> tuple[dict[str, ProjectFile], dict[str, list[ProjectFile]]]:
+    """Return what a page may list of these, by key and by filename."""
+    names = {_filename(file) for file in cached}
+    names |= {file.path.rpartition("/")[2] for file in cached}
+    by_key: dict[str, ProjectFile] = {}
+    by_name: dict[str, list[ProjectFile]] = {}
+    for entry in entries if cached else ():
+        # Keys are worked out for what may be meant alone: a page may have 10,000 files.
+        in_url = entry.url.partition("?")[0].rpartition("/")[2]
+        if entry.filename in names or in_url in names:
+            key = file_key(entry.url)
+            if key is not None:
+                by_key.setdefault(key, entry)
+            by_name.setdefault(entry.filename, []).append(entry)
+    return by_key, by_name
+
+
+def _moved(
+    file: CachedFile, by_name: dict[str, list[ProjectFile]], wheels: dict[str, str]
+) -> ProjectFile | None:
+    """Return the entry that a file has under another key, if any."""
+    for entry in by_name.get(_filename(file), ()):
+        if _digest(file, entry) == file.sha256:
+            return entry
+        # What it is the sidecar of may not be among those that were asked about.
+        wheel = wheels.get(file.path)
+        if file.kind == "metadata" and wheel in (None, entry.hashes.get("sha256")):
+            return entry
+    return None
 
 
 def _digest(file: CachedFile, entry: ProjectFile) -> str | None:
@@ -104,29 +131,45 @@ class Changes:
         self._now = now
         # (index, project) whose stored page was compared since the start: a 304 says nothing new.
         self._compared: set[tuple[str, str]] = set()
+        # Those that are being compared, as long as no other file of them comes.
+        self._noting: set[tuple[str, str]] = set()
 
     async def note_page(self, index: str, page: ProjectPage) -> None:
         """Take in what a new page says, before it is stored. Raises LedgerError."""
-        self._compared.discard((index, page.name))
-        await self._take_in(index, await self._cached(index, page.name), page)
-        self._compared.add((index, page.name))
+        key = (index, page.name)
+        self._compared.discard(key)
+        self._noting.add(key)
+        try:
+            await self._take_in(index, await self._cached(index, page.name), page)
+            # Else a file came meanwhile that was not among them.
+            if key in self._noting:
+                self._compared.add(key)
+        finally:
+            self._noting.discard(key)
 
     async def note_unchanged(self, row: Page) -> None:
-        """Upstream said 304: compare once what an earlier run may have left. Raises LedgerError."""
+        """Upstream said 304: compare once what came since the last time. Raises LedgerError."""
         if row.project and (row.index, row.project) not in self._compared:
             await self.note_page(row.index, self._decoded.get(row).page)
 
     async def note_absence(self, index: str, project: str) -> None:
         """Take in that an index has not got a project, or no more. Raises LedgerError."""
         self._compared.discard((index, project))
+        self._decoded.drop(index, project)
         await self._take_in(index, await self._cached(index, project), ProjectPage(name=project))
 
     async def note_kept(self, file: CachedFile) -> None:
         """A file was kept, and its page may have changed meanwhile. Raises LedgerError."""
-        page = self._decoded.newest(file.index, file.project)
+        key = (file.index, file.project)
+        # A page that is just being brought may not be known here yet: looked at with the next 304.
+        self._compared.discard(key)
+        self._noting.discard(key)
+        page = self._decoded.newest(*key)
         if page is None:
-            self._compared.discard((file.index, file.project))
-        else:
+            row = await self._ledger.pages.get(*key)
+            if row is not None and row.state == "removed" and row.checked_at > 0:
+                page = ProjectPage(name=file.project)
+        if page is not None:
             await self._take_in(file.index, [file], page)
 
     async def _cached(self, index: str, project: str) -> list[CachedFile]:
@@ -135,25 +178,30 @@ class Changes:
 
     async def _take_in(self, index: str, cached: list[CachedFile], page: ProjectPage) -> None:
         found = compare(cached, page.files)
+        redated = [file for files in found.redated.values() for file in files]
+        # Made of the wheel that was there.
+        beside = [file for file in cached if _beside(file, found.replaced)]
+        try:
+            await self._write(found, beside)
+        finally:
+            # Whatever the ledger took: memory must not know better.
+            for file in (*found.replaced, *beside, *redated, *found.gone, *found.back):
+                self._stored.forget(_key(file))
         for file in found.replaced:
             if file.kind == "file":
                 text = f"index {index} replaced a file of {page.name} under the same address"
                 event(logger, logging.WARNING, text, index=index, file=file.filename)
+        names = sorted({file.filename for file in found.gone if file.kind == "file"})
+        if names:
+            self._observations.removed(index, page.name, names)
+
+    async def _write(self, found: Found, beside: list[CachedFile]) -> None:
+        for file in (*found.replaced, *beside):
             await self._ledger.files.forget(file)
-        # Made of the wheel that was there.
-        for file in [f for f in cached if _beside(f, found.replaced)]:
-            await self._ledger.files.forget(file)
-            self._stored.forget(_key(file))
         for uploaded_at, files in found.redated.items():
             await self._ledger.files.set_uploaded(files, uploaded_at)
         await self._ledger.files.mark_removed(found.gone, self._now())
         await self._ledger.files.mark_removed(found.back, None)
-        redated = [file for files in found.redated.values() for file in files]
-        for file in (*found.replaced, *redated, *found.gone, *found.back):
-            self._stored.forget(_key(file))
-        names = sorted({file.filename for file in found.gone if file.kind == "file"})
-        if names:
-            self._observations.removed(index, page.name, names)
 
 
 def _beside(file: CachedFile, replaced: list[CachedFile]) -> bool:

@@ -64,6 +64,12 @@ class DecodedPages:
         found = self._pages.get((index, project))
         return None if found is None else found.page
 
+    def drop(self, index: str, project: str) -> None:
+        """Forget a page: its index has it no more."""
+        dropped = self._pages.pop((index, project), None)
+        if dropped is not None:
+            self._held -= len(dropped)
+
     def put(self, row: Page, page: ProjectPage) -> DecodedPage:
         """Keep what a row says; the least recently used go."""
         key = (row.index, row.project)

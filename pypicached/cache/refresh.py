@@ -204,11 +204,10 @@ class Refresh:
         return packed
 
     async def _note(self, changes: Awaitable[None], project: str) -> None:
-        """Have changes taken in; what the ledger does not take now is asked for once more."""
+        """Have changes taken in; what the ledger does not take now is compared the next time."""
         try:
             await changes
         except LedgerError as error:
-            self._unwritten.add(project)
             event(logger, logging.ERROR, str(error), index=self._connection.name, project=project)
 
     async def _parse(self, body: bytes, answer: PageAnswer, project: str) -> ProjectPage:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from pypicached.errors import LedgerError
+from pypicached.ledger import CachedFile
+from pypicached.ledger.files import Files
 from pypicached.ledger.pages import Pages
 from tests.cache.client import settled
 from tests.fake import DistFile, FakeUpstream, make_wheel
@@ -237,3 +239,100 @@ async def test_policy__what_a_name_may_also_be(tmp_path: Path) -> None:
         host = upstream.files_origin.removeprefix("http://")
         assert (await daemon.ask(f"/files/pypi/{host}/foo-bar-9.0.tar.gz")).status == 404
         assert (await daemon.ask(f"/files/pypi/{host}/foo-9.0.tar.gz")).status == 403
+
+
+async def test_ledger__that_fails_within_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was replaced is not served from memory, whatever else the ledger did not take."""
+    clock = Clock()
+    new = make_wheel("evil", "1.0", size_bytes=95_000)
+    async with FakeUpstream(file_paths="flat") as upstream:
+        upstream.add("evil", OLD, OTHER)
+        async with running(tmp_path, upstream.url, clock) as daemon:
+            path = await cached(daemon)
+            await cached(daemon, OTHER)
+            upstream.remove("evil")
+            upstream.add("evil", new)
+
+            async def refuse(*_: object) -> None:
+                raise LedgerError("the ledger is locked")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Files, "mark_removed", refuse)
+                await refresh(daemon)
+            assert (await daemon.ask(path)).body == new.body
+
+
+async def test_removed__project_while_it_is_downloaded(tmp_path: Path) -> None:
+    """A project that is gone before its file is kept takes the file with it."""
+    clock = Clock()
+    async with FakeUpstream() as upstream:
+        upstream.add("evil", OLD, OTHER)
+        async with running(tmp_path, upstream.url, clock, policy__removed_files="refuse") as daemon:
+            path = (await daemon.file_url("evil", OLD.filename)).removeprefix(daemon.url)
+            gate = upstream.hold("*evil-1.0*.whl", after_bytes=70_000)
+            first = asyncio.create_task(daemon.ask(path))
+            await gate.reached()
+            upstream.remove("evil", keep_served=True)
+            assert await refresh(daemon) == 404
+            gate.open()
+            await first
+            await settled(daemon)
+            assert (await daemon.ask(path)).status == 403
+
+
+async def test_removed__kept_while_its_page_is_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that comes between the look at what is cached and the new page is found later."""
+    clock = Clock()
+    async with FakeUpstream() as upstream:
+        upstream.add("evil", OLD, OTHER)
+        async with running(tmp_path, upstream.url, clock, policy__removed_files="refuse") as daemon:
+            path = (await daemon.file_url("evil", OLD.filename)).removeprefix(daemon.url)
+            gate = upstream.hold("*evil-1.0*.whl", after_bytes=70_000)
+            first = asyncio.create_task(daemon.ask(path))
+            await gate.reached()
+            upstream.remove("evil", OLD.filename, keep_served=True)
+            looked = Files.of_project
+
+            async def look_and_wait(files: Files, project: str) -> list[CachedFile]:
+                rows = await looked(files, project)
+                gate.open()
+                await first
+                await settled(daemon)
+                return rows
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Files, "of_project", look_and_wait)
+                await refresh(daemon)
+            assert await refresh(daemon) == 200  # a 304
+            assert (await daemon.ask(path)).status == 403
+
+
+@pytest.mark.parametrize("advertised", ["off", "plain", "hash"])
+async def test_removed__not_what_only_moved(tmp_path: Path, advertised: str) -> None:
+    """A wheel at another address with the same digest is the same, and so is its sidecar."""
+    clock = Clock()
+    async with FakeUpstream(sidecars=advertised) as upstream:
+        upstream.add("evil", OLD, OTHER)
+        async with running(tmp_path, upstream.url, clock, policy__removed_files="refuse") as daemon:
+            path = await cached(daemon)
+            upstream.dialect.file_paths = "flat"
+            upstream.add("evil", OLD, OTHER)
+            await refresh(daemon)
+            assert await statuses(daemon, path) == {200}
+
+
+async def test_removed__not_what_is_spelt_otherwise(tmp_path: Path) -> None:
+    """A file at the same address is the same, however its page spells its name."""
+    clock = Clock()
+    async with FakeUpstream() as upstream:
+        upstream.add("evil", OLD, OTHER)
+        async with running(tmp_path, upstream.url, clock, policy__removed_files="refuse") as daemon:
+            path = await cached(daemon)
+            other = {"filename": OLD.filename.replace("evil", "Evil")}
+            upstream.add("evil", rows={OLD.filename: other})
+            await refresh(daemon)
+            assert await statuses(daemon, path) == {200}
