@@ -10,35 +10,38 @@ import asyncio
 import contextlib
 import faulthandler
 import gc
-import grp
 import itertools
 import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from pathlib import Path
 
 from aiohttp import web
 
-from pypicached import __version__, systemd
+from pypicached import __version__, dropins, reporting, systemd
 from pypicached.assembly import Assembly
 from pypicached.cache.recovery import reconcile
 from pypicached.control.app import Services, build_app
-from pypicached.errors import LedgerError, StartError
-from pypicached.host import (
-    bind_tcp,
-    bind_unix,
-    lock_directory,
-    make_directory,
-    raise_descriptor_limit,
+from pypicached.errors import LedgerError
+from pypicached.host import lock_directory, make_directory, raise_descriptor_limit
+from pypicached.listening import (
+    LONGEST_QUEUE,
+    address_of,
+    describe_differences,
+    find_group,
+    open_control,
+    open_public,
+    take_handed,
 )
 from pypicached.logs import event
 from pypicached.settings import Settings, split_listen
 from pypicached.upstream import Probing
 from pypicached.web.admission import describe_open
 from pypicached.web.app import PublicApp, PublicServer
+from pypicached.web.draining import drain
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +50,11 @@ FLUSH_SECONDS = 5.0
 FORGET_TICKS = 6
 # Longer than a reverse proxy keeps its side (nginx: 60 s), so that it never sends into a close.
 KEEPALIVE_SECONDS = 75.0
-# A connection that is idle may have a request under way to us: it is answered, and told to close.
-QUIET_SECONDS = 0.3
 # What is left of a transfer or a command after the drain gets this long to notice that it is over;
 # aiohttp waits it twice, before and after it cancels, and by itself would wait for a minute.
 CLOSE_SECONDS = 0.2
-# The group whose members may use the system's control socket (PRODUCT.md section 3).
-GROUP = "pypicached"
+# Connections that are accepted in one go, and for sockets of our own the kernel's queue.
+BACKLOG = 1024
 
 
 class Daemon:
@@ -64,11 +65,14 @@ class Daemon:
         settings: Settings,
         notes: list[str],
         *,
+        chosen: Collection[str] = (),
         now: Callable[[], float] = time.time,
         on_ready: Callable[[list[str]], None] = lambda _listeners: None,
     ) -> None:
         self._settings = settings
         self._notes = notes
+        # The dotted keys that somebody has set; the rest are defaults.
+        self._chosen = chosen
         self._now = now
         self._on_ready = on_ready
         self._stack = contextlib.AsyncExitStack()
@@ -83,14 +87,16 @@ class Daemon:
             # Modules and parts stay till the end. Walking them again took a full collection 20 ms.
             gc.collect()
             gc.freeze()
-            systemd.notify(
-                f"READY=1\nSTATUS=serving on {', '.join(self.parts.operations.listeners)}"
-            )
+            reporting.ready(self.parts.operations.listeners)
+            report = self._background(self._reporting().run(), "report to the service manager")
             self._on_ready(self.parts.operations.listeners)
             await self._stop.wait()
-            systemd.notify("STOPPING=1")
+            report.cancel()
+            limit = self._settings.server.drain
+            reporting.stopping(limit)
             event(logger, logging.INFO, "stopping")
-            await self._drain()
+            await drain(self._app, self._public_runner, self._hurry, limit, reporting.Draining())
+            reporting.stopped_serving()
         event(logger, logging.INFO, "stopped")
 
     @contextlib.asynccontextmanager
@@ -103,12 +109,14 @@ class Daemon:
     # ── starting ─────────────────────────────────────────────────────────────────────────────
 
     async def _start(self) -> None:
+        self._handed = take_handed(systemd.listen_fds(), self._stack)
         clients = self._prepare_host()
         parts = self.parts = Assembly(self._settings, self._stack, self._notes, self._now)
         await parts.open_state()
         parts.build_cache()
         self._background(parts.eviction.run(), "eviction")
-        self._background(reconcile(parts.ledger, parts.blobs), "comparison of ledger and disk")
+        comparison = reconcile(parts.ledger, parts.blobs)
+        self._comparing = self._background(comparison, "comparison of ledger and disk")
         self._background(parts.rereading.run(), "reading of what was sent")
         self._background(parts.recall.run(parts.catalog.look), "looking for what was withdrawn")
         self._background(self._flush(), "flush of counters")
@@ -121,9 +129,13 @@ class Daemon:
     def _prepare_host(self) -> int:
         """Take the directories; return how many clients the host allows."""
         cache, server = self._settings.cache, self._settings.server
-        make_directory(cache.directory, "cache directory")
-        make_directory(cache.ledger.parent, "directory of the ledger")
-        if not server.control_socket.parent.is_dir():
+        reporting.starting(cache.ledger.stat().st_size if cache.ledger.exists() else 0)
+        for directory, what in (
+            (cache.directory, "cache directory"),
+            (cache.ledger.parent, "directory of the ledger"),
+        ):
+            make_directory(directory, what, remedy=_remedy(directory))
+        if self._handed.control is None and not server.control_socket.parent.is_dir():
             make_directory(server.control_socket.parent, "directory of the control socket")
         for directory in {cache.directory.resolve(), cache.ledger.parent.resolve()}:
             self._stack.callback(os.close, lock_directory(directory))
@@ -136,15 +148,10 @@ class Daemon:
 
     async def _listen(self, app: PublicApp) -> None:
         """Bind everything before the first answer; control first, public last."""
-        control = bind_unix(self._settings.server.control_socket, 0o660)
-        self._stack.callback(self._settings.server.control_socket.unlink, missing_ok=True)
-        public = [bound for text in self._settings.server.listen for bound in self._bind(text)]
-        if not public:
-            raise StartError("none of the addresses in [server] listen can be used on this host")
-        gid = _group_id()
-        if gid is not None:
-            with contextlib.suppress(PermissionError):
-                os.chown(self._settings.server.control_socket, -1, gid)
+        server = self._settings.server
+        gid = find_group()
+        control = open_control(server.control_socket, self._handed, gid, self._stack)
+        public = open_public(map(split_listen, server.listen), self._handed, self._stack)
         runner = web.AppRunner(
             build_app(
                 Services(
@@ -160,7 +167,7 @@ class Daemon:
             shutdown_timeout=CLOSE_SECONDS,
         )
         await self._serve(runner, [control])
-        server = PublicServer(
+        public_server = PublicServer(
             app,
             access_log=None,
             keepalive_timeout=KEEPALIVE_SECONDS,
@@ -170,14 +177,15 @@ class Daemon:
             logger=logging.getLogger("pypicached.http"),
         )
         self._app = app
-        self._public_runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
+        self._public_runner = web.ServerRunner(public_server, shutdown_timeout=CLOSE_SECONDS)
         await self._serve(self._public_runner, public)
-        self._background(self.parts.sweep.run(server), "sweep of connections")
+        self._background(self.parts.sweep.run(public_server), "sweep of connections")
         interval = systemd.watchdog_seconds()
         if interval is not None:
-            self._background(_feed_watchdog(interval / 2), "watchdog")
-        self.parts.operations.listeners = [_address(bound) for bound in public]
+            self._background(reporting.feed_watchdog(interval), "watchdog")
+        self.parts.operations.listeners = [address_of(bound) for bound in public]
         self._warn_of_open_door()
+        self._warn_of_other_sockets()
         where = ", ".join(self.parts.operations.listeners)
         event(logger, logging.INFO, f"pypicached {__version__} serves on {where}")
 
@@ -190,28 +198,44 @@ class Daemon:
             event(logger, logging.WARNING, problem)
             self._notes.append(problem)
 
-    def _bind(self, text: str) -> list[socket.socket]:
-        where = split_listen(text)
-        if isinstance(where, Path):
-            bound: socket.socket | None = bind_unix(where, 0o666)
-            self._stack.callback(where.unlink, missing_ok=True)
-        else:
-            bound = bind_tcp(*where)
-        return [] if bound is None else [bound]
+    def _warn_of_other_sockets(self) -> None:
+        server = self._settings.server
+        listen = [split_listen(text) for text in server.listen]
+        for note in describe_differences(
+            self._handed,
+            listen if "server.listen" in self._chosen else None,
+            server.control_socket if "server.control_socket" in self._chosen else None,
+        ):
+            event(logger, logging.WARNING, note)
+            self._notes.append(note)
 
     async def _serve(self, runner: web.BaseRunner, bound: list[socket.socket]) -> None:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         for one in bound:
-            await web.SockSite(runner, one, backlog=1024).start()
+            await web.SockSite(runner, one, backlog=BACKLOG).start()
+            if one in (*self._handed.public, self._handed.control):
+                one.listen(LONGEST_QUEUE)
 
     # ── running and stopping ─────────────────────────────────────────────────────────────────
 
-    def _background(self, work: Coroutine[None, None, object], name: str) -> None:
+    def _reporting(self) -> reporting.Reporting:
+        parts = self.parts
+        return reporting.Reporting(
+            operations=parts.operations,
+            connections=parts.connections,
+            offline=parts.offline,
+            budget=parts.blobs.budget,
+            files=parts.files,
+            is_comparing=lambda: not self._comparing.done(),
+        )
+
+    def _background(self, work: Coroutine[None, None, object], name: str) -> asyncio.Task[object]:
         """Run something beside the requests until the stack unwinds; its end by error is told."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         task.add_done_callback(_report)
         self._stack.push_async_callback(_cancel, task)
+        return task
 
     async def _flush(self) -> None:
         """Write what was gathered, and forget absence that has run out, and what is too old."""
@@ -245,32 +269,9 @@ class Daemon:
             self._hurry.set()
         self._stop.set()
 
-    async def _drain(self) -> None:
-        """Accept nothing new, and let running answers end for as long as `drain` allows."""
-        self._app.draining = True
-        for site in list(self._public_runner.sites):
-            await site.stop()
-        began = quiet_since = time.monotonic()
-        while not self._hurry.is_set():
-            now = time.monotonic()
-            if self._app.active:
-                quiet_since = now
-            if now - quiet_since >= QUIET_SECONDS or now - began >= self._settings.server.drain:
-                break
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), 0.05)
-        if self._app.active:
-            event(logger, logging.WARNING, f"cut off {self._app.active} running answers")
-
 
 def _refuse_reload() -> None:
     event(logger, logging.WARNING, "SIGHUP: a new configuration needs a restart of the daemon")
-
-
-async def _feed_watchdog(seconds: float) -> None:
-    while True:
-        systemd.notify("WATCHDOG=1")
-        await asyncio.sleep(seconds)
 
 
 async def _cancel(task: asyncio.Task[object]) -> None:
@@ -284,17 +285,8 @@ def _report(task: asyncio.Task[object]) -> None:
         logger.critical("%s ended unexpectedly", task.get_name(), exc_info=task.exception())
 
 
-def _group_id() -> int | None:
-    try:
-        return grp.getgrnam(GROUP).gr_gid
-    except KeyError:
-        return None
-
-
-def _address(bound: socket.socket) -> str:
-    """Return a listener as a client writes it."""
-    name = bound.getsockname()
-    if bound.family == socket.AF_UNIX:
-        return f"unix:{name}"
-    host = f"[{name[0]}]" if bound.family == socket.AF_INET6 else name[0]
-    return f"http://{host}:{name[1]}"
+def _remedy(directory: Path) -> str:
+    """Return what to do about a directory that cannot be written, if the sandbox is why."""
+    if not systemd.is_service() or dropins.is_writable(directory):
+        return ""
+    return dropins.explain_unwritable("cache.directory", directory).paragraph

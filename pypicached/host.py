@@ -23,22 +23,33 @@ DESCRIPTORS_PER_CLIENT = 3
 DESCRIPTORS_BESIDE = 512
 
 
-def make_directory(path: Path, what: str) -> None:
-    """Make a directory that only we can read, and make sure that we can write to it."""
+def make_directory(path: Path, what: str, *, remedy: str = "") -> None:
+    """Make a directory that only we can read, and make sure that we can write to it.
+
+    `remedy` is what to do where it lies on something read-only; else it is the disk's mount.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise StartError(f"cannot make the {what} {path}: {error.strerror}") from error
-    if path.is_dir() and os.statvfs(path).f_flag & os.ST_RDONLY:
+        if error.errno == errno.EROFS:
+            raise _read_only(path, what, remedy) from error
         raise StartError(
-            f"cannot write the {what} {path}: its disk is mounted read-only; mount it writable, or "
-            "name another one in the configuration"
-        )
+            f"cannot make the {what} {path}: {error.strerror}{remedy and f'; {remedy}'}"
+        ) from error
+    if path.is_dir() and os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise _read_only(path, what, remedy)
     if not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StartError(
             f"cannot read and write the {what} {path}: give it to the user that runs pypicached, "
             "or name another one in the configuration"
         )
+
+
+def _read_only(path: Path, what: str, remedy: str) -> StartError:
+    why = remedy or (
+        "its disk is mounted read-only; mount it writable, or name another one in the configuration"
+    )
+    return StartError(f"cannot write the {what} {path}: {why}")
 
 
 @contextlib.contextmanager
@@ -88,8 +99,10 @@ def raise_descriptor_limit(clients: int) -> int:
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
+        # A sandbox may allow no change of limits (systemd: @resources); its LimitNOFILE= is ours.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
     if soft == resource.RLIM_INFINITY:
         return clients
     return min(clients, max(16, (soft - DESCRIPTORS_BESIDE) // DESCRIPTORS_PER_CLIENT))
@@ -159,5 +172,10 @@ def _bind_problem(where: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"{where} is in use: stop what listens there, or choose another address with --listen"
+        )
+    if error.errno == errno.EPERM:
+        return (
+            f"this process may not listen on {where}; the sandbox of a service leaves that to its "
+            "socket units: systemctl enable --now pypicached.socket pypicached-control.socket"
         )
     return f"cannot listen on {where}: {error.strerror}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 from pypicached.errors import StartError
 
@@ -16,6 +16,7 @@ from pypicached.errors import StartError
 _FIRST_DESCRIPTOR = 3
 # What sd_listen_fds_with_names(3) calls a socket without FileDescriptorName=.
 _UNNAMED = "unknown"
+_HANDED = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 
 def notify(state: str, env: Mapping[str, str] = os.environ) -> bool:
@@ -38,16 +39,26 @@ def notify(state: str, env: Mapping[str, str] = os.environ) -> bool:
     return True
 
 
-def listen_fds(env: Mapping[str, str] = os.environ) -> dict[str, list[int]]:
+def is_service(env: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether this process is a service's own, and may be in its sandbox.
+
+    Not by `INVOCATION_ID`, which a shell of a desktop session has too (systemd.exec(5)).
+    """
+    return env.get("SYSTEMD_EXEC_PID") == str(os.getpid()) or "NOTIFY_SOCKET" in env
+
+
+def listen_fds(env: MutableMapping[str, str] = os.environ) -> dict[str, list[int]]:
     """Return the sockets that systemd hands over, by their name, and keep children from them.
 
-    Empty if there are none, or if they are meant for another process. StartError if a descriptor
-    is not open.
+    Empty if there are none, or if they are meant for another process. The variables go out of `env`
+    either way, so that no child takes other descriptors for sockets. StartError if a descriptor is
+    not open.
     """
-    count = _positive(env.get("LISTEN_FDS"))
-    if count is None or env.get("LISTEN_PID") != str(os.getpid()):
+    handed = {name: env.pop(name) for name in _HANDED if name in env}
+    count = _positive(handed.get("LISTEN_FDS"))
+    if count is None or handed.get("LISTEN_PID") != str(os.getpid()):
         return {}
-    names = env.get("LISTEN_FDNAMES", "").split(":")
+    names = handed.get("LISTEN_FDNAMES", "").split(":")
     found: dict[str, list[int]] = {}
     for position in range(count):
         descriptor = _FIRST_DESCRIPTOR + position

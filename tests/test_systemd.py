@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pypicached.systemd import listen_fds, notify, watchdog_seconds
+from pypicached.systemd import is_service, listen_fds, notify, watchdog_seconds
 
 # The child puts sockets at 3, 4 and 5, as systemd does, and tells what it was handed.
 HANDED = """
@@ -81,6 +81,29 @@ def test_listen_fds__unnamed() -> None:
 def test_listen_fds__not_for_us(env: dict[str, str]) -> None:
     """Sockets of another process, or none, are none."""
     assert listen_fds(env) == {}
+
+
+@pytest.mark.parametrize("pid", ["1", str(os.getpid())])
+def test_listen_fds__variables_go(pid: str) -> None:
+    """What told of sockets is taken out of the environment, whoever they are for."""
+    env = {"LISTEN_PID": pid, "LISTEN_FDS": "0", "LISTEN_FDNAMES": "public", "PATH": "/bin"}
+    listen_fds(env)
+    assert env == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, False),
+        ({"INVOCATION_ID": "0" * 32}, False),
+        ({"SYSTEMD_EXEC_PID": "1"}, False),
+        ({"SYSTEMD_EXEC_PID": str(os.getpid())}, True),
+        ({"NOTIFY_SOCKET": "/run/systemd/notify"}, True),
+    ],
+)
+def test_is_service(env: dict[str, str], expected: bool) -> None:
+    """A service's own process is told from a shell whose terminal runs in a unit."""
+    assert is_service(env) is expected
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,10 @@ def serve(
 
     async def run() -> None:
         on_ready = functools.partial(tell_clients, offline=loaded.settings.cache.offline)
-        await Daemon(loaded.settings, list(loaded.warnings), on_ready=on_ready).run()
+        daemon = Daemon(
+            loaded.settings, list(loaded.warnings), chosen=loaded.chosen, on_ready=on_ready
+        )
+        await daemon.run()
 
     asyncio.run(run())
 

@@ -34,6 +34,8 @@ COMMAND_LINE = "command line"
 # The one override that is no `section.key`: `--index-url`.
 INDEX_URL = "index_url"
 SOCKET_KEY = "server.control_socket"
+_DIRECTORIES = ("CACHE_DIRECTORY", "STATE_DIRECTORY", "RUNTIME_DIRECTORY")
+_NOBODYS = frozenset({"default", *(f"environment {name}" for name in _DIRECTORIES)})
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -47,6 +49,11 @@ class Loaded(msgspec.Struct, frozen=True):
     sources: dict[str, str]
     warnings: list[str]
     path: Path | None
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """The dotted keys that somebody has set, and not only systemd by its directories."""
+        return frozenset(k for k, source in self.sources.items() if source not in _NOBODYS)
 
 
 def load(

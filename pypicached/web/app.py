@@ -7,9 +7,12 @@ gives requests their ids, and writes the access log.
 
 from __future__ import annotations
 
+import array
+import fcntl
 import itertools
 import logging
 import secrets
+import termios
 import time
 from collections.abc import Awaitable, Callable, Collection
 
@@ -226,12 +229,25 @@ def _length(response: web.Response) -> int:
     return len(body) if isinstance(body, bytes) else 0
 
 
+def close_if_idle(connection: RequestHandler) -> bool:
+    """Close a connection of a `PublicServer` that waits for a request, unless one has arrived."""
+    assert isinstance(connection, _Connection)
+    return connection.close_if_idle()
+
+
 class PublicServer(web.Server):
     """aiohttp's server of one `PublicApp`, but for what it says to bytes that are no request."""
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of one connection."""
         return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+def _unread_bytes(descriptor: int) -> int:
+    """Return how much the kernel holds for us to read (tcp(7), unix(7): SIOCINQ)."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(descriptor, termios.FIONREAD, waiting)
+    return waiting[0]
 
 
 class _Connection(Connection):
@@ -248,6 +264,18 @@ class _Connection(Connection):
         super().connection_lost(exc)
         if task is not None:
             task.cancel()
+
+    def close_if_idle(self) -> bool:
+        """Close unless a request is being answered, or has arrived, be it unread by us."""
+        transport, waiter = self.transport, self._waiter
+        if transport is None or transport.is_closing():
+            return False
+        if waiter is None or waiter.done() or self._messages:
+            return False
+        if _unread_bytes(transport.get_extra_info("socket").fileno()):
+            return False
+        self.force_close()
+        return True
 
     def handle_error(
         self,

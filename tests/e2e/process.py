@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
+from tests.e2e.units import Units
+
 WAIT_SECONDS = 20.0
 PROGRAM = (sys.executable, "-m", "pypicached")
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -48,6 +50,8 @@ class DaemonProcess:
             **({"PYPICACHED_INDEX_URL": index_url} if index_url else {}),
             **environment,
         }
+        # What a service manager would hand over at each start.
+        self.units = Units()
         self._log = directory / "stderr.log"
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notices.bind(str(directory / "notify"))
@@ -70,7 +74,8 @@ class DaemonProcess:
         assert self._process is None, "it runs already"
         with self._log.open("ab") as log, (self.directory / "stdout.log").open("ab") as output:
             self._process = subprocess.Popen(
-                line,
+                [*self.units.within(), *line],
+                pass_fds=self.units.descriptors,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -123,6 +128,7 @@ class DaemonProcess:
             self._process.wait()
             self._process = None
         self._notices.close()
+        self.units.close()
 
     @contextlib.contextmanager
     def _pidfd(self) -> Iterator[int]:
@@ -148,8 +154,10 @@ class DaemonProcess:
         self, *arguments: str, within: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end with the same environment; `serve` too, if it has to fail."""
+        handed = self.units if arguments[0] == "serve" else Units()
         return subprocess.run(
-            [*within, *PROGRAM, *arguments],
+            [*handed.within(), *within, *PROGRAM, *arguments],
+            pass_fds=handed.descriptors,
             env={k: v for k, v in self.environment.items() if k != "NOTIFY_SOCKET"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
