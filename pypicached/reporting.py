@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pypicached import systemd
 from pypicached.cache.budget import Budget
@@ -87,26 +87,30 @@ class Reporting:
         self._budget = budget
         self._files = files
         self._is_comparing = is_comparing
-        self._told = ""
+        self._asked_at = float("-inf")
         self._hit_rate: float | None = None
         self._problems = 0
 
     async def run(self) -> None:
         """Keep the line until cancelled."""
-        asked_at = float("-inf")
+        told = ""
         while True:
-            now = time.monotonic()
-            if now - asked_at >= LEDGER_SECONDS:
-                asked_at = now
-                status = await self._operations.status()
-                self._hit_rate, self._problems = status.hit_rate_24h, len(status.problems)
-            line = " · ".join(part for part in self._parts() if part)
-            if line != self._told:
-                self._told = line
+            line = await self.line()
+            if line != told:
+                told = line
                 _send(line)
             await asyncio.sleep(LINE_SECONDS)
 
-    def _parts(self) -> Iterable[str]:
+    async def line(self) -> str:
+        """Return the line as it is now."""
+        now = time.monotonic()
+        if now - self._asked_at >= LEDGER_SECONDS:
+            self._asked_at = now
+            status = await self._operations.status()
+            self._hit_rate, self._problems = status.hit_rate_24h, len(status.problems)
+        return " · ".join(self._parts())
+
+    def _parts(self) -> Iterator[str]:
         yield f"serving on {', '.join(self._operations.listeners)}"
         yield "offline: upstreams are not asked" if self._offline.on else self._indexes()
         yield amount(self._budget.held_bytes, self._budget.limit_bytes)

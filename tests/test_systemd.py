@@ -83,10 +83,11 @@ def test_listen_fds__not_for_us(env: dict[str, str]) -> None:
     assert listen_fds(env) == {}
 
 
-@pytest.mark.parametrize("pid", ["1", str(os.getpid())])
-def test_listen_fds__variables_go(pid: str) -> None:
+@pytest.mark.parametrize("ours", [True, False])
+def test_listen_fds__variables_go(ours: bool) -> None:
     """What told of sockets is taken out of the environment, whoever they are for."""
-    env = {"LISTEN_PID": pid, "LISTEN_FDS": "0", "LISTEN_FDNAMES": "public", "PATH": "/bin"}
+    pid = os.getpid() if ours else 1
+    env = {"LISTEN_PID": str(pid), "LISTEN_FDS": "0", "LISTEN_FDNAMES": "public", "PATH": "/bin"}
     listen_fds(env)
     assert env == {"PATH": "/bin"}
 
@@ -97,13 +98,17 @@ def test_listen_fds__variables_go(pid: str) -> None:
         ({}, False),
         ({"INVOCATION_ID": "0" * 32}, False),
         ({"SYSTEMD_EXEC_PID": "1"}, False),
-        ({"SYSTEMD_EXEC_PID": str(os.getpid())}, True),
         ({"NOTIFY_SOCKET": "/run/systemd/notify"}, True),
     ],
 )
 def test_is_service(env: dict[str, str], expected: bool) -> None:
     """A service's own process is told from a shell whose terminal runs in a unit."""
     assert is_service(env) is expected
+
+
+def test_is_service__first_process() -> None:
+    """The process that systemd has started knows it by its id."""
+    assert is_service({"SYSTEMD_EXEC_PID": str(os.getpid())})
 
 
 @pytest.mark.parametrize(

@@ -65,10 +65,14 @@ class DaemonProcess:
 
         `within` is a command that runs another one, as `unshare` does.
         """
-        self._launch([*within, *PROGRAM, "serve", *arguments])
+        self.launch(*arguments, within=within)
         ready = self.wait_notice("READY=1")
         self.url = ready.partition("STATUS=serving on ")[2].split(", ")[0]
         return self
+
+    def launch(self, *arguments: str, within: Sequence[str] = ()) -> None:
+        """Start it and return at once."""
+        self._launch([*within, *PROGRAM, "serve", *arguments])
 
     def _launch(self, line: list[str]) -> None:
         assert self._process is None, "it runs already"
@@ -97,6 +101,16 @@ class DaemonProcess:
                 elif readable:
                     break
         raise AssertionError(f"no {word} from the daemon:\n{self.log}")
+
+    def wait_silence(self, word: str, seconds: float) -> None:
+        """Return once no notice with `word` in it has come for so long."""
+        until = time.monotonic() + WAIT_SECONDS
+        silent_since = time.monotonic()
+        while (left := silent_since + seconds - time.monotonic()) > 0:
+            assert time.monotonic() < until, f"{word} still comes"
+            readable, _, _ = select.select([self._notices], [], [], left)
+            if readable and word in self._notices.recv(4096).decode():
+                silent_since = time.monotonic()
 
     @property
     def pid(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.e2e.conftest import MakeDaemon
@@ -49,7 +51,7 @@ def test_restart__under_load(activated: DaemonProcess) -> None:
             with activated.asking(large) as answer:
                 body = answer.read(SHARE)
                 before = load.connections
-                activated.send(15)
+                activated.send(signal.SIGTERM)
                 activated.wait_notice("STOPPING=1")
                 # Nothing else is answered meanwhile: they wait in the queue of the socket.
                 body += answer.read()

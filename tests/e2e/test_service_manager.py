@@ -1,0 +1,121 @@
+"""What the service manager hears from the first moment to the last, and that a stuck loop is told.
+
+The test is the manager: it listens where NOTIFY_SOCKET says (`tests.e2e.process`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.e2e.conftest import MakeDaemon
+from tests.e2e.process import DaemonProcess
+from tests.e2e.test_stopping import slow_transfer
+from tests.fake.threaded import ThreadedFakeUpstream
+from tests.fake.wheels import make_wheel
+from tests.harness import write_config
+
+WATCHDOG_SECONDS = 1.0
+
+
+def fields_of(notice: str) -> dict[str, str]:
+    """Return the assignments of one notice."""
+    return dict(line.split("=", 1) for line in notice.split("\n"))
+
+
+def test_notices__life(upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon) -> None:
+    """A start, the line of a daemon that serves, a drain and an end are told, in this order.
+
+    Both ends ask for the time that they may take: a ledger to be migrated, a long `drain`.
+    """
+    daemon = make_daemon(upstream.url, PYPICACHED_SERVER__DRAIN="1h")
+    daemon.launch()
+    start = fields_of(daemon.wait_notice("STATUS=starting"))
+    assert start["STATUS"] == "starting: opening the ledger (0 B)"
+    assert int(start["EXTEND_TIMEOUT_USEC"]) >= 60_000_000
+    ready = fields_of(daemon.wait_notice("READY=1"))
+    assert ready["STATUS"].startswith("serving on http://127.0.0.1:")
+    daemon.url = ready["STATUS"].removeprefix("serving on ")
+    line = fields_of(daemon.wait_notice(" · "))["STATUS"]
+    assert line.startswith(f"{ready['STATUS']} · 1 index ok · ")
+    with slow_transfer(upstream, daemon) as (answer, gate):
+        daemon.send(signal.SIGTERM)
+        stop = fields_of(daemon.wait_notice("STOPPING=1"))
+        assert int(stop["EXTEND_TIMEOUT_USEC"]) > 3_600_000_000
+        daemon.wait_notice("STATUS=stopping: 1 answer under way")
+        gate.open()
+        answer.read()
+    daemon.wait_notice("STATUS=stopping: writing down what is in memory")
+    assert daemon.wait() == 0
+
+
+def test_notices__a_large_ledger_has_its_time(
+    upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon
+) -> None:
+    """What is asked for at the start grows with the ledger that may have to be migrated."""
+    daemon = make_daemon(upstream.url).start()
+    assert daemon.stop() == 0
+    # SQLite takes no notice of what stands behind the pages that it knows of.
+    os.truncate(daemon.cache / "ledger.sqlite", 1 << 30)
+    daemon.launch()
+    start = fields_of(daemon.wait_notice("STATUS=starting"))
+    assert start["STATUS"] == "starting: opening the ledger (1 GiB)"
+    assert int(start["EXTEND_TIMEOUT_USEC"]) > 500_000_000
+
+
+# ── the watchdog ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_watchdog__fed(upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon) -> None:
+    """It is fed at once, and then at least twice in the time after which it bites."""
+    daemon = make_daemon(upstream.url, WATCHDOG_USEC=str(int(WATCHDOG_SECONDS * 1_000_000)))
+    daemon.start()
+    began = time.monotonic()
+    for _ in range(5):
+        daemon.wait_notice("WATCHDOG=1")
+    # 4 half intervals; the host may be busy.
+    assert time.monotonic() - began < 3 * WATCHDOG_SECONDS
+
+
+def test_watchdog__starved_by_a_stuck_loop(
+    upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon
+) -> None:
+    """A loop that is stuck feeds it no more, and SIGABRT then shows in the log where it is stuck.
+
+    It is stuck for real: a token is read again after a 401, inline, and its file is on a disk that
+    does not answer, which is a pipe here that nobody writes to.
+    """
+    upstream.add("alpha", make_wheel("alpha", "1.0"))
+    daemon = make_daemon(WATCHDOG_USEC=str(int(WATCHDOG_SECONDS * 1_000_000)))
+    token = daemon.directory / "token"
+    token.write_text("old")
+    upstream.require("new")
+    config = write_config(
+        daemon.directory, {"name": "acme", "url": upstream.url, "token_file": str(token)}
+    )
+    daemon.start("--config", str(config))
+    daemon.wait_notice("WATCHDOG=1")
+    token.unlink()
+    os.mkfifo(token)
+    asking = threading.Thread(target=_ask_in_vain, args=(daemon,))
+    asking.start()
+    try:
+        daemon.wait_silence("WATCHDOG=1", WATCHDOG_SECONDS)
+        # As systemd does now (WatchdogSignal=).
+        daemon.send(signal.SIGABRT)
+        assert daemon.wait() == -signal.SIGABRT
+    finally:
+        daemon.close()
+        asking.join()
+    assert "Fatal Python error: Aborted" in daemon.log
+    assert "in reread" in daemon.log
+    assert "in read_secret" in daemon.log
+
+
+def _ask_in_vain(daemon: DaemonProcess) -> None:
+    with pytest.raises(ConnectionError):
+        daemon.get("/simple/alpha/")
