@@ -25,7 +25,7 @@ DRAIN_SECONDS = 1.0
 MAX_NAMED = 2
 REASON_LIMIT = 80
 # What a start takes beside its ledger, and a stop beside its drain, on a slow and busy host.
-PATIENCE_SECONDS = 90.0
+START_SECONDS, STOP_SECONDS = 90.0, 20.0
 # A ledger of an older version is copied and then changed: a slow disk does that with so many bytes
 # of it in a second. One that was damaged is read through, which is less.
 MIGRATED_BYTES_A_SECOND = 2_000_000
@@ -33,7 +33,7 @@ MIGRATED_BYTES_A_SECOND = 2_000_000
 
 def starting(ledger_bytes: int) -> None:
     """Tell that we are opening a ledger of so many bytes, and ask for the time it may take."""
-    seconds = PATIENCE_SECONDS + ledger_bytes / MIGRATED_BYTES_A_SECOND
+    seconds = START_SECONDS + ledger_bytes / MIGRATED_BYTES_A_SECOND
     _send(f"starting: opening the ledger ({format_size(ledger_bytes)})", _extend(seconds))
 
 
@@ -44,7 +44,7 @@ def ready(listeners: Sequence[str]) -> None:
 
 def stopping(drain_seconds: float) -> None:
     """Tell that we stop, and ask for the time that clients are given."""
-    _send("stopping", "STOPPING=1", _extend(drain_seconds + PATIENCE_SECONDS))
+    _send("stopping", "STOPPING=1", _extend(drain_seconds + STOP_SECONDS))
 
 
 def stopped_serving() -> None:

@@ -15,6 +15,7 @@ from pypicached.errors import SettingsError
 
 if TYPE_CHECKING:
     # At run time only inside the functions: `pypicached --help` does without them.
+    from pypicached.dropins import Hint
     from pypicached.settings import Loaded
 
 app = typer.Typer(no_args_is_help=True, help="Show or check the configuration.")
@@ -57,15 +58,43 @@ def check(file: File = None, config: Config = None, as_json: Json = False) -> No
         loaded = _load(file, config)
     except SettingsError as error:
         if as_json:
-            typer.echo(json.dumps({"problems": _documents(error)}))
+            typer.echo(json.dumps({"problems": _documents(error), "hints": []}))
         else:
             _print_problems(error)
         raise typer.Exit(_WRONG_CONFIGURATION) from None
     _print_warnings(loaded)
+    hints = _hints(loaded)
     if as_json:
-        typer.echo(json.dumps({"problems": []}))
-    else:
-        typer.echo(f"{loaded.path or 'No configuration file; the defaults'}: no problem")
+        told = [_hint_document(hint) for hint in hints]
+        typer.echo(json.dumps({"problems": [], "hints": told}))
+        return
+    typer.echo(f"{loaded.path or 'No configuration file; the defaults'}: no problem")
+    for hint in hints:
+        typer.echo(f"hint: {hint.paragraph}")
+
+
+def _hints(loaded: Loaded) -> list[Hint]:
+    """Return what the units have to say for the system's file to come true; no other is theirs."""
+    from pypicached.cli.hints import find_hints
+    from pypicached.settings.places import SYSTEM_FILE
+
+    if loaded.path is None or loaded.path.resolve() != SYSTEM_FILE.resolve():
+        return []
+    # The environment of this shell is not the service's.
+    here = f"file {loaded.path}"
+    return find_hints(
+        loaded.settings, [k for k, source in loaded.sources.items() if source == here]
+    )
+
+
+def _hint_document(hint: Hint) -> dict[str, object]:
+    return {
+        "key": hint.key,
+        "message": hint.message,
+        "unit": hint.drop_in.unit,
+        "drop_in": "\n".join(hint.drop_in.lines) + "\n",
+        "command": hint.drop_in.command_line,
+    }
 
 
 def _load(file: Path | None, config: Path | None) -> Loaded:

@@ -100,7 +100,7 @@ def test_check__good(file: Path) -> None:
     file.write_text(GOOD)
     assert CliRunner().invoke(app, ["check", str(file)]).exit_code == 0
     result = CliRunner().invoke(app, ["check", "--json", str(file)])
-    assert json.loads(result.stdout) == {"problems": []}
+    assert json.loads(result.stdout) == {"problems": [], "hints": []}
 
 
 def test_check__missing_file(file: Path) -> None:

@@ -1,0 +1,165 @@
+"""`config check` beside the units of a host: what it asks systemd, and what it says then.
+
+systemd is a program of that name on PATH, which says what the real one says (systemd 252).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pypicached.cli import hints
+from pypicached.cli.config import app
+from pypicached.settings import places
+
+SOCKET = """LoadState=loaded
+ActiveState=active
+Listen=127.0.0.1:3143 (Stream)
+Listen=[::1]:3143 (Stream)
+"""
+CONTROL = """LoadState=loaded
+ActiveState=active
+Listen=/run/pypicached/control.sock (Stream)
+"""
+SERVICE = "LoadState=loaded\nActiveState=active\nProtectSystem=strict\nReadWritePaths={}\n"
+
+
+class Host:
+    """A host with a configuration for the system and a `systemctl`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "pypicached.toml"
+        self._units = directory / "units"
+        self._units.mkdir()
+        systemctl = directory / "bin" / "systemctl"
+        systemctl.parent.mkdir()
+        units = shlex.quote(str(self._units))
+        systemctl.write_text(f'#!/bin/sh\nfor unit; do :; done\ncat {units}/"$unit"\n')
+        systemctl.chmod(0o755)
+        self.tell("pypicached.socket", SOCKET)
+        self.tell("pypicached-control.socket", CONTROL)
+        self.tell("pypicached.service", SERVICE.format(""))
+
+    def tell(self, unit: str, properties: str) -> None:
+        """Let systemd say this of a unit."""
+        (self._units / unit).write_text(properties)
+
+    def check(self, configuration: str) -> list[dict[str, str]]:
+        """Return the hints for a configuration that has no problem."""
+        self.file.write_text(configuration)
+        result = CliRunner().invoke(app, ["check", str(self.file), "--json"])
+        assert result.exit_code == 0, result.output
+        document = json.loads(result.stdout)
+        assert document["problems"] == []
+        found: list[dict[str, str]] = document["hints"]
+        return found
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """Return a host whose configuration for the system is the test's."""
+    made = Host(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(places, "SYSTEM_FILE", made.file)
+    return made
+
+
+def test_hints__none_needed(host: Host) -> None:
+    """What the units say already, and what nobody has set, needs no drop-in."""
+    assert host.check("") == []
+    same = 'listen = ["[::1]:3143", "localhost:3143"]'
+    assert host.check(f'[server]\n{same}\n[cache]\ndirectory = "/var/cache/pypicached/x"\n') == []
+
+
+def test_hints__listen(host: Host) -> None:
+    """Other addresses are told with the drop-in for the socket unit, ready to be run."""
+    (hint,) = host.check('[server]\nlisten = ["0.0.0.0:3143"]\n')
+    assert hint["key"] == "server.listen"
+    assert "listens on 127.0.0.1:3143, [::1]:3143, and that counts" in hint["message"]
+    assert hint["unit"] == "pypicached.socket"
+    assert hint["drop_in"] == "[Socket]\nListenStream=\nListenStream=0.0.0.0:3143\n"
+    assert hint["command"].endswith("systemctl restart pypicached.socket pypicached.service")
+
+
+def test_hints__text(host: Host) -> None:
+    """On a terminal a hint is one paragraph after the good news, and no error."""
+    host.file.write_text('[server]\ncontrol_socket = "/run/other.sock"\n')
+    result = CliRunner().invoke(app, ["check", str(host.file)])
+    assert result.exit_code == 0
+    first, second = result.stdout.splitlines()
+    assert first.endswith(": no problem")
+    assert second.startswith("hint: [server] control_socket is /run/other.sock, but ")
+    assert "pypicached-control.socket.d/listen.conf" in second
+
+
+@pytest.mark.parametrize(
+    "properties", ["", "LoadState=not-found\nActiveState=inactive\n", "Listen=\n"]
+)
+def test_hints__no_socket_unit(properties: str, host: Host) -> None:
+    """Where systemd holds no socket, the daemon binds its own: nothing is to be said."""
+    host.tell("pypicached.socket", properties)
+    assert host.check('[server]\nlisten = ["0.0.0.0:3143"]\n') == []
+
+
+def test_hints__directory(host: Host) -> None:
+    """A directory that the sandbox does not let the service write is told with its drop-in."""
+    (hint,) = host.check('[cache]\ndirectory = "/srv/cache"\nledger = "/srv/cache/l.sqlite"\n')
+    assert hint["key"] == "cache.directory"
+    assert hint["drop_in"] == (
+        "[Unit]\nRequiresMountsFor=/srv/cache\n[Service]\nReadWritePaths=/srv/cache\n"
+    )
+    assert hint["command"].startswith(
+        "install -d -m 0700 -o pypicached -g pypicached /srv/cache && "
+    )
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        SERVICE.format("/opt -/srv"),
+        "LoadState=not-found\nProtectSystem=no\n",
+        "LoadState=loaded\nProtectSystem=no\n",
+    ],
+)
+def test_hints__directory_that_may_be_written(properties: str, host: Host) -> None:
+    """With the drop-in in place, without the unit or without its sandbox nothing is to be said."""
+    host.tell("pypicached.service", properties)
+    assert host.check('[cache]\ndirectory = "/srv/cache"\n') == []
+
+
+def test_hints__systemd_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A systemd that hangs, or none, is no complaint and no long wait."""
+    monkeypatch.setattr(hints, "ANSWER_SECONDS", 0.1)
+    systemctl = host.file.parent / "bin" / "systemctl"
+    systemctl.write_text("#!/bin/sh\nexec sleep 60\n")
+    assert host.check('[server]\nlisten = ["0.0.0.0:3143"]\n') == []
+    systemctl.unlink()
+    monkeypatch.setenv("PATH", str(host.file.parent / "bin"))
+    assert host.check('[server]\nlisten = ["0.0.0.0:3143"]\n') == []
+
+
+def test_hints__a_host_that_is_being_prepared(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a running systemd the unit counts as it comes, if there is one."""
+    (host.file.parent / "bin" / "systemctl").unlink()
+    monkeypatch.setenv("PATH", str(host.file.parent / "bin"))
+    monkeypatch.setattr(hints, "_UNIT_DIRECTORIES", (tmp_path / "lib",))
+    configuration = '[cache]\ndirectory = "/srv/cache"\n'
+    assert host.check(configuration) == []
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "pypicached.service").touch()
+    assert [hint["key"] for hint in host.check(configuration)] == ["cache.directory"]
+
+
+def test_hints__another_file(host: Host, tmp_path: Path) -> None:
+    """A file that is not the system's is of no concern to the system's units."""
+    other = tmp_path / "other.toml"
+    other.write_text('[server]\nlisten = ["0.0.0.0:3143"]\n')
+    result = CliRunner().invoke(app, ["check", str(other), "--json"])
+    assert json.loads(result.stdout) == {"problems": [], "hints": []}
