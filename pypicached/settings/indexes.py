@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pypicached.settings import credential_files
 from pypicached.settings.document import note_unknown_index_keys
 from pypicached.settings.model import Index
 from pypicached.settings.netrc_file import NetrcError, find_netrc, read_netrc
@@ -22,11 +23,6 @@ from pypicached.settings.schema import DEFAULT_INDEX, INDEX, INDEX_NAME, RESERVE
 from pypicached.settings.urls import IndexUrl, is_exposed, parse_index_url
 from pypicached.settings.values import BadValueError, quote
 
-# Where systemd puts LoadCredential= files of a system service; absent while it does not run.
-_CREDENTIALS = Path("/run/credentials")
-# What such a file may be called (systemd.exec(5)), also where the variable is not set: in a shell.
-_VARIABLE = "$CREDENTIALS_DIRECTORY/"
-_OURS = _CREDENTIALS / "pypicached.service"
 _FILES = ("password_file", "token_file", "ca_file", "client_cert", "client_key")
 
 
@@ -89,20 +85,13 @@ class IndexReader:
             if key_name in table:
                 dotted = f"{label}.{key_name}"
                 given = table[key_name]
-                if key_name in _FILES:
-                    given = self._credential(given)
+                if key_name in _FILES and isinstance(given, str):
+                    given = credential_files.resolve(given, self._env)
                 value = self._problems.attempt(dotted, key.parse, given, self._layer.base)
             else:
                 value = default_of(key, self._layer.base)
             fields[key_name] = value
         return fields
-
-    def _credential(self, value: object) -> object:
-        """Return the path of a systemd credential that is named by its variable; else `value`."""
-        if not isinstance(value, str) or not value.startswith(_VARIABLE):
-            return value
-        directory = self._env.get("CREDENTIALS_DIRECTORY") or str(_OURS)
-        return f"{directory}/{value.removeprefix(_VARIABLE)}"
 
     def _add_credentials(self, fields: dict[str, Any], root: IndexUrl, label: str) -> None:
         if root.username is None:
@@ -160,8 +149,10 @@ class IndexReader:
             path: Path | None = fields[name]
             if path is None or not (why := _why_unusable(path)):
                 continue
-            if path.is_relative_to(_CREDENTIALS) and "CREDENTIALS_DIRECTORY" not in self._env:
+            if credential_files.is_elsewhere(path, self._env):
                 self.warnings.append(f"{label}.{name}: {path} exists only while the service runs")
+            elif missing := credential_files.explain_missing(path, self._env):
+                self._problems.add(f"{label}.{name}", *missing)
             else:
                 self._problems.add(f"{label}.{name}", f"{path} {why}")
 

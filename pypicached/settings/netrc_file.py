@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pypicached.settings import credential_files
 from pypicached.settings.places import expand
 from pypicached.settings.secret import Secret, is_clean
 
@@ -22,7 +23,8 @@ class NetrcError(ValueError):
 def find_netrc(env: Mapping[str, str]) -> Path | None:
     """Return the file that is to be read; None if there is none and none was named."""
     if named := env.get("NETRC"):
-        return expand(Path(named))
+        # No shell has replaced the variable in a unit's EnvironmentFile= (systemd.exec(5)).
+        return expand(Path(credential_files.resolve(named, env)))
     path = Path(env["HOME"]) / ".netrc" if env.get("HOME") else None
     return path if path is not None and os.path.lexists(path) else None
 

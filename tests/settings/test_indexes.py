@@ -198,6 +198,34 @@ def test_secret_file__credential_by_its_variable(read: Load, tmp_path: Path) -> 
     assert loaded.warnings == [f"index.acme.token_file: {path} exists only while the service runs"]
 
 
+def test_tls_files__credentials(read: Load, tmp_path: Path) -> None:
+    """Certificates and their keys may be systemd credentials too."""
+    names = ("ca_file", "client_cert", "client_key")
+    for name in names:
+        (tmp_path / f"cred_{name}").touch()
+    keys = {name: f"$CREDENTIALS_DIRECTORY/cred_{name}" for name in names}
+    loaded = read(table(**keys), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    index = loaded.settings.indexes[0]
+    found = [index.ca_file, index.client_cert, index.client_key]
+    assert found == [tmp_path / f"cred_{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    "name", ["password_file", "token_file", "ca_file", "client_cert", "client_key"]
+)
+def test_secret_file__missing_credential(refuse: Refuse, tmp_path: Path, name: str) -> None:
+    """A credential that the service was not handed is told by its name, with where to put it."""
+    key = f"index.acme.{name}"
+    env = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    said = refuse(table(**{name: "$CREDENTIALS_DIRECTORY/cred_acme"}), env)
+    assert said[key] == (
+        "systemd has handed over no credential cred_acme",
+        "give it as /etc/pypicached/credentials/acme, and restart",
+    )
+    said = refuse(table(**{name: "$CREDENTIALS_DIRECTORY/acme"}), env)
+    assert said[key][1] == "give it by LoadCredential= in its unit, and restart"
+
+
 def test_index__settings_of_its_own(read: Load) -> None:
     """Deadlines and allowed addresses are each index's own, and shown as they were given."""
     keys = {"cold_deadline": "1m", "file_deadline": "2m", "page_deadline": "20s"}

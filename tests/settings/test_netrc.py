@@ -54,6 +54,13 @@ def test_netrc__named_by_the_variable(read: Load, home: Path, tmp_path: Path) ->
     assert loaded.settings.indexes[0].username == "you"
 
 
+def test_netrc__credential(read: Load, home: Path, tmp_path: Path) -> None:
+    """NETRC may name a systemd credential, by a variable that no shell replaces in a unit."""
+    (tmp_path / "cred_netrc").write_text("machine index.vendor.net login she password p\n")
+    env = {"CREDENTIALS_DIRECTORY": str(tmp_path), "NETRC": "$CREDENTIALS_DIRECTORY/cred_netrc"}
+    assert read(table(), env).settings.indexes[0].username == "she"
+
+
 @pytest.mark.parametrize(
     "keys",
     [

@@ -1,0 +1,45 @@
+"""Credentials of systemd (`LoadCredential=`, systemd.exec(5)) as the files of settings.
+
+A setting names one as `$CREDENTIALS_DIRECTORY/NAME`. The variable is set for the service alone; in
+a shell, the place is where the service's are while it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+# Where systemd puts those of a system service; absent while it does not run.
+_PLACE = Path("/run/credentials")
+_SERVICE = _PLACE / "pypicached.service"
+_VARIABLE = "CREDENTIALS_DIRECTORY"
+_OPENING = f"${_VARIABLE}/"
+# The unit as it comes hands over each file of a directory, under this prefix and its name.
+_PREFIX = "cred_"
+_SOURCE = Path("/etc/pypicached/credentials")
+
+
+def resolve(text: str, env: Mapping[str, str]) -> str:
+    """Return the path of a credential that is named by its variable; else `text`."""
+    if not text.startswith(_OPENING):
+        return text
+    return f"{env.get(_VARIABLE) or _SERVICE}/{text.removeprefix(_OPENING)}"
+
+
+def is_elsewhere(path: Path, env: Mapping[str, str]) -> bool:
+    """Tell whether a path is a credential of the service, and this process is not the service."""
+    return path.is_relative_to(_PLACE) and _VARIABLE not in env
+
+
+def explain_missing(path: Path, env: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return what is wrong and what to do where a credential was not handed over.
+
+    None for a path that is none of the credentials of this process.
+    """
+    directory = env.get(_VARIABLE)
+    if not directory or not path.is_relative_to(directory):
+        return None
+    name = str(path.relative_to(directory))
+    source = _SOURCE / name.removeprefix(_PREFIX)
+    where = f"as {source}" if name.startswith(_PREFIX) else "by LoadCredential= in its unit"
+    return f"systemd has handed over no credential {name}", f"give it {where}, and restart"
