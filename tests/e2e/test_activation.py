@@ -191,3 +191,44 @@ def test_activation__settings_agree(activated: DaemonProcess) -> None:
     )
     activated.start()
     assert activated.ask("status")["problems"] == []
+
+
+# ── the sandbox ──────────────────────────────────────────────────────────────────────────────
+
+
+# A read-only mount over everything is what ProtectSystem=strict makes (systemd.exec(5)).
+STRICT = ["unshare", "--mount", "sh", "-c", 'mount --bind -o ro "$0" "$0" && exec "$@"']
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize("exists", [True, False])
+def test_sandbox__directory_that_it_hides(
+    exists: bool, make_daemon: MakeDaemon, directory: Path
+) -> None:
+    """Under systemd, a directory that cannot be written is told with the drop-in that opens it."""
+    outside = directory / "outside"
+    outside.mkdir()
+    daemon = make_daemon(PYPICACHED_CACHE__DIRECTORY=str(outside / "cache"))
+    if exists:
+        (outside / "cache").mkdir()
+    daemon.environment["SYSTEMD_EXEC_PID"] = "set by the shell"
+    run = [*STRICT[:-1], STRICT[-1].replace("exec", "export SYSTEMD_EXEC_PID=$$; exec")]
+    done = daemon.command("serve", within=[*run, str(outside)])
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"cannot write the cache directory {outside / 'cache'}: " in done.stderr
+    assert f"ReadWritePaths={outside / 'cache'}" in done.stderr
+    assert "pypicached.service.d/directory.conf" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_sandbox__a_read_only_disk_without_systemd(
+    make_daemon: MakeDaemon, directory: Path
+) -> None:
+    """Without systemd the disk itself is read-only, and no drop-in helps."""
+    outside = directory / "outside"
+    outside.mkdir()
+    daemon = make_daemon(PYPICACHED_CACHE__DIRECTORY=str(outside / "cache"))
+    done = daemon.command("serve", within=[*STRICT, str(outside)])
+    assert "its disk is mounted read-only" in done.stderr
+    assert "ReadWritePaths" not in done.stderr
