@@ -289,4 +289,5 @@ def _remedy(directory: Path) -> str:
     """Return what to do about a directory that cannot be written, if the sandbox is why."""
     if not systemd.is_service() or dropins.is_writable(directory):
         return ""
-    return dropins.explain_unwritable("cache.directory", directory).paragraph
+    command = dropins.write_below(directory).command_line
+    return f"the sandbox of {dropins.SERVICE_UNIT} does not let it; as root, run: {command}"

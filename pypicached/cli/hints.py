@@ -6,6 +6,7 @@ is asked; where it is not running, or does not answer soon, nothing is said of s
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -81,7 +82,8 @@ def _unwritable(places: Mapping[str, Path]) -> Iterable[dropins.Hint]:
 
 def parse_paths(values: Iterable[str]) -> list[Path]:
     """Return the paths of ReadWritePaths= without their prefixes (systemd.exec(5)). Pure."""
-    return [Path(word.lstrip("-+")) for value in values for word in value.split()]
+    # Quoted where they have spaces, much as a shell wants it.
+    return [Path(word.lstrip("-+")) for value in values for word in shlex.split(value)]
 
 
 def show(unit: str) -> Facts:

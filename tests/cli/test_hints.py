@@ -122,6 +122,7 @@ def test_hints__directory(host: Host) -> None:
     "properties",
     [
         SERVICE.format("/opt -/srv"),
+        SERVICE.format('"/srv/big cache" /opt'),
         "LoadState=not-found\nProtectSystem=no\n",
         "LoadState=loaded\nProtectSystem=no\n",
     ],
@@ -129,7 +130,7 @@ def test_hints__directory(host: Host) -> None:
 def test_hints__directory_that_may_be_written(properties: str, host: Host) -> None:
     """With the drop-in in place, without the unit or without its sandbox nothing is to be said."""
     host.tell("pypicached.service", properties)
-    assert host.check('[cache]\ndirectory = "/srv/cache"\n') == []
+    assert host.check('[cache]\ndirectory = "/srv/big cache/pypicached"\n') == []
 
 
 def test_hints__systemd_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
