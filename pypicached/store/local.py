@@ -121,9 +121,10 @@ class LocalStore:
         try:
             self._place(spool, path)
         except FileNotFoundError:
-            # Somebody has removed its directory. Unless it is the whole disk that has gone, once
-            # more.
+            # Somebody has removed its directory, or all of them. Unless it is the whole disk that
+            # has gone, once more.
             spool.path.stat()
+            self._make()
             self.directory_bytes -= self._directories.pop(path.parent, 0)
             self._place(spool, path)
         return disk_bytes(path.stat())

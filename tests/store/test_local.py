@@ -124,6 +124,13 @@ async def test_store__directory_removed_while_running(store: LocalStore) -> None
     assert (await publish(store)).read_bytes() == BODY
 
 
+async def test_store__all_directories_of_blobs_removed_while_running(store: LocalStore) -> None:
+    """So are those above it, where `tmp/` is still, or again, what it was."""
+    await publish(store)
+    shutil.rmtree(store.root / "blobs")
+    assert (await publish(store)).read_bytes() == BODY
+
+
 async def test_store__no_directories_on_a_vanished_disk(store: LocalStore) -> None:
     """Where the spool has gone too, the disk has: nothing is made in the place of its mount."""
     path = await publish(store)
