@@ -165,7 +165,13 @@ def redirect(exchange: Exchange, location: str, status: int) -> web.Response:
     query = f"?{exchange.query}" if exchange.query else ""
     # A normalized name stays what it is; what a project lists does not.
     lasting = "public, max-age=600" if status == 301 else "no-cache"
-    headers = {"Location": location + query, "Cache-Control": lasting, "Content-Length": "0"}
+    headers = {
+        "Location": location + query,
+        "Cache-Control": lasting,
+        # By this `pypicached-client` knows us behind a proxy that puts its own Server for ours.
+        "Cache-Status": "pypicached",
+        "Content-Length": "0",
+    }
     return web.Response(status=status, headers=headers)
 
 
