@@ -791,10 +791,13 @@ def main(arguments: Sequence[str] | None = None, host: Host | None = None) -> in
     except KeyboardInterrupt:
         _note("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
+    except OSError as error:
         # What is still buffered goes nowhere, or the interpreter complains of it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        if isinstance(error, BrokenPipeError):
+            return PIPE_CLOSED
+        _note(f"cannot write the output: {error.strerror}")
+        return 1
     return code
 
 

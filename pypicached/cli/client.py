@@ -40,7 +40,10 @@ def client(
     ] = None,
     socket: SocketOption = None,
 ) -> None:
-    """Print what to put where, so that a client uses the cache; can be redirected into a file."""
+    """Print what to put where, so that a client uses the cache; can be redirected into a file.
+
+    For everybody on a host at once: `sudo pypicached-client enable`, a package of its own.
+    """
     from pypicached.cli.recipes import build_recipe
     from pypicached.cli.terminal import print_text
 

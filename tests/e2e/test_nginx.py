@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pypicached_client
 import pytest
 
 from tests.e2e.clients import Client, installed
@@ -88,3 +89,12 @@ def test_prefix__redirects_stay_below_it(
     client = Client(tmp_path / "home", f"{root}index/")
     done = client.pip("install", "--target", str(tmp_path / "one"), "Base_Lib")
     assert (done.returncode, installed(tmp_path / "one")) == (0, {"base_lib": "5"}), done.stderr
+
+
+def test_prefix__known_to_the_client_program(prefixed_url: str, daemon: DaemonProcess) -> None:
+    """`pypicached-client` knows us behind nginx, which puts its own Server in place of ours."""
+    reply = pypicached_client.ask(pypicached_client.parse_address(prefixed_url))
+    assert reply == pypicached_client.Reply("pypicached")
+    wrong = prefixed_url.replace("/where/", "/else/")
+    assert "no pypicached" in pypicached_client.ask(pypicached_client.parse_address(wrong)).reason
+    assert daemon.upstream_requests() == 0

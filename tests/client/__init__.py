@@ -1,0 +1,1 @@
+"""`pypicached-client`, the stand-alone program."""
