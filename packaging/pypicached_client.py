@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import configparser
 import contextlib
+import errno
 import hashlib
 import http.client
 import ipaddress
@@ -68,6 +69,15 @@ class Host:
     def at(self, path: str) -> Path:
         """Return where an absolute path of the host is."""
         return self.root / path.lstrip("/")
+
+
+def read_file(path: Path) -> str:
+    """Return the text of a regular file, every byte of it told apart; OSError for all else."""
+    if not path.is_file():
+        # Of a FIFO in somebody's home we would wait for the other end.
+        raise FileNotFoundError(errno.ENOENT, "is no regular file")
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        return file.read()
 
 
 def clean(text: str, limit: int = 200) -> str:
@@ -203,7 +213,7 @@ def _judge(answer: http.client.HTTPResponse) -> Reply:
 # ── what a file says ─────────────────────────────────────────────────────────────────────────
 
 _HEADING = f"# Written by {PROGRAM}; `{PROGRAM} disable` removes it as long as it is unchanged.\n"
-_SIGNATURE = re.compile(rf"^# {PROGRAM} sha256:[0-9a-f]{{64}}( made-directory)?$", re.MULTILINE)
+_SIGNATURE = re.compile(rf"^# {PROGRAM} sha256:[0-9a-f]{{64}}( made-directory)?", re.MULTILINE)
 
 
 def render(tool: Tool, address: Address) -> str:
@@ -294,13 +304,12 @@ class Target:
 
 
 def examine(host: Host, tool: Tool) -> Target:
-    """Look at the file of a tool, and at no file that a link of this name leads to as ours."""
+    """Look at the file of a tool; what a link leads to is never ours."""
     path = host.at(PATHS[tool])
     try:
         is_link = stat.S_ISLNK(path.lstat().st_mode)
-        # Only then it can be read without waiting for somebody, as with a FIFO.
         is_file = path.is_file()
-        text = path.read_text(encoding="utf-8", errors="replace") if is_file else ""
+        text = read_file(path) if is_file else ""
     except (FileNotFoundError, NotADirectoryError):
         return Target(tool, "absent")
     except OSError as error:
@@ -346,7 +355,7 @@ def _replace(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
-        Path(name).unlink()
+        Path(name).unlink(missing_ok=True)
         raise
     _sync(path.parent)
 
@@ -399,7 +408,7 @@ def find_pip_settings(host: Host) -> tuple[dict[str, Setting], list[str]]:
     broken = []
     for path in _pip_files(host):
         try:
-            sections = read_pip_conf(host.at(path).read_text(encoding="utf-8", errors="replace"))
+            sections = read_pip_conf(read_file(host.at(path)))
         except OSError:
             continue
         except configparser.Error:
@@ -483,7 +492,7 @@ def note_uv(host: Host) -> list[str]:
             notes.append(f"{clean(other)} is there: uv reads it in place of {path}")
     own = f"{_user_directory(host)}/uv/uv.toml"
     try:
-        settings = read_uv_toml(host.at(own).read_text(encoding="utf-8", errors="replace"))
+        settings = read_uv_toml(read_file(host.at(own)))
     except OSError:
         return notes
     except tomllib.TOMLDecodeError:
@@ -771,7 +780,7 @@ def this_host() -> Host:
 def _login_environment(path: Path) -> dict[str, str]:
     """Return what pam_env(8) gives everybody who logs in; sudo takes proxies away again."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_file(path).splitlines()
     except OSError:
         return {}
     pairs = (line.strip().removeprefix("export ").partition("=") for line in lines)

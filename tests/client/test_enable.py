@@ -253,12 +253,13 @@ def test_disable__directory_of_somebody(machine: Machine, answerer: Answerer) ->
         lambda text: text.rstrip("\n"),
         lambda text: text.replace("simple/", "s\xefmple/"),
         lambda text: f"{text}{text}",
+        lambda text: text.replace("\n", "\r\n"),
     ],
 )
 def test_disable__edited(machine: Machine, answerer: Answerer, edit: Callable[[str], str]) -> None:
     """The least edit makes a file its editor's: it stays, and that is said; the rest goes."""
     machine.run("enable", answerer.url, "--uv")
-    machine.pip_conf.write_text(edit(machine.pip_conf.read_text()))
+    machine.pip_conf.write_bytes(edit(machine.pip_conf.read_text()).encode())
     before = machine.pip_conf.read_bytes()
     done = machine.run("disable")
     assert (done.code, machine.pip_conf.read_bytes()) == (1, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 
 import pytest
@@ -109,6 +110,16 @@ def test_status__credentials_are_not_shown(machine: Machine, answerer: Answerer)
         assert "https://****@h/?[2J" in done.out
         assert "secret" not in done.out
         assert "\x1b" not in done.out
+
+
+def test_status__fifo_in_a_home(machine: Machine, answerer: Answerer) -> None:
+    """A user cannot let root wait: what is no regular file is not read."""
+    for path in ("/home/user/.config/pip/pip.conf", "/home/user/.config/uv/uv.toml"):
+        file = machine.put(path, "")
+        file.unlink()
+        os.mkfifo(file)
+    assert machine.run("enable", answerer.url, "--uv").code == 0
+    assert machine.run("status").code == 0
 
 
 _OTHERS = "http://other.example/simple/"
