@@ -521,13 +521,21 @@ def note_proxy(host: Host, address: Address) -> list[str]:
 
 
 def _is_exempt(address: Address, no_proxy: str) -> bool:
-    """Match as every client does: by name, suffix or "*"; networks only some understand."""
+    """Match as pip and uv both do: by name, suffix, IPv4 network or "*"; by no port."""
     names = [name.strip().lower().lstrip(".") for name in no_proxy.split(",")]
-    ours = (address.host, address.netloc)
     return any(
-        name == "*" or name in ours or (name and address.host.endswith(f".{name}"))
+        name in ("*", address.host)
+        or (name and address.host.endswith(f".{name}"))
+        or _is_within(address.host, name)
         for name in names
     )
+
+
+def _is_within(host: str, network: str) -> bool:
+    try:
+        return "/" in network and ipaddress.IPv4Address(host) in ipaddress.IPv4Network(network)
+    except ValueError:
+        return False
 
 
 # ── commands ─────────────────────────────────────────────────────────────────────────────────

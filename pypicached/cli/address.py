@@ -89,10 +89,12 @@ def proxy_in_the_way(address: Address, env: Mapping[str, str]) -> str | None:
 
 
 def _is_exempt(address: Address, no_proxy: str) -> bool:
-    """Match as every client does: by name, suffix or "*"; networks only some understand."""
+    """Match as every client does: by name, suffix or "*"; networks and ports only some understand.
+
+    (Seen: PDM takes no network, uv, pip, Poetry and Pipenv no address with a port.)
+    """
     names = [name.strip().lower().lstrip(".") for name in no_proxy.split(",")]
-    ours = (address.host, address.netloc)
-    return any(name == "*" or name in ours or _is_below(address.host, name) for name in names)
+    return any(name in ("*", address.host) or _is_below(address.host, name) for name in names)
 
 
 def _is_below(host: str, name: str) -> bool:

@@ -63,7 +63,8 @@ def _recipe_poetry(address: Address) -> list[str]:
     return [
         *_poetry_limits(address),
         "# Poetry, first choice: its mirror plug-in. No project file changes, and poetry.lock",
-        "# stays free of this address. (With pipx: pipx inject poetry poetry-plugin-pypi-mirror)",
+        "# stays free of this address. `self add` asks PyPI itself; where Poetry came by pipx,",
+        "# `pipx inject poetry poetry-plugin-pypi-mirror` asks what pip asks, such as this cache.",
         "poetry self add poetry-plugin-pypi-mirror",
         f"export POETRY_PYPI_MIRROR_URL={_shell(address.index_url)}",
         "# To keep it, in ~/.config/pypoetry/config.toml instead of the export:",

@@ -222,7 +222,7 @@ def test_recipe_gitlab_runner__toml() -> None:
         ({"https_proxy": "http://p:1"}, None),
         ({"http_proxy": "http://p:1", "NO_PROXY": "*"}, None),
         ({"http_proxy": "http://p:1", "NO_PROXY": "a, .example"}, None),
-        ({"http_proxy": "http://p:1", "no_proxy": "cache.example:3143"}, None),
+        ({"http_proxy": "http://p:1", "no_proxy": "cache.example:3143"}, "http_proxy"),
         ({"http_proxy": "http://p:1", "NO_PROXY": "ample,example.cache"}, "http_proxy"),
         ({"http_proxy": "http://p:1", "NO_PROXY": "*", "no_proxy": "x"}, "http_proxy"),
     ],

@@ -87,3 +87,20 @@ def test_proxy__as_the_commands(env: dict[str, str], machine: Machine) -> None:
         note.split(" is set and NO_PROXY does not exempt cache.example")[0] for note in notes
     ] == ([variable] if variable else [])
     assert all(note.endswith(commands.no_proxy_line(theirs, env)) for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "exempt"),
+    [
+        ("localhost, 127.0.0.0/8", True),
+        ("10.0.0.0/8", False),
+        ("127.0.0.1/33", False),
+        ("127.0.0.1:3143", False),
+        ("127.0.0.1", True),
+    ],
+)
+def test_proxy__networks(machine: Machine, no_proxy: str, exempt: bool) -> None:
+    """A network exempts what is in it, which pip and uv both understand; a port they do not."""
+    machine.become(environment={"http_proxy": "http://p:1", "NO_PROXY": no_proxy})
+    notes = program.note_proxy(machine.host, program.parse_address("127.0.0.1:3143"))
+    assert (notes == []) == exempt
