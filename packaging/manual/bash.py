@@ -14,6 +14,12 @@ _pypicached() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
     local path= at options= words= files= IFS=$' \\t\\n'
     COMPREPLY=()
+    # bash takes --option=value apart, into three words.
+    if [[ $before == = ]]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
+    elif [[ $word == = ]]; then
+        word=
+    fi
     # Which command is it? Options in between do not count.
     for ((at = 1; at < COMP_CWORD; at++)); do
         case "$path ${COMP_WORDS[at]}" in

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import settings_words
-from roff import Page, Title, bold, plain
+from roff import Page, Title, bold, plain, prose
 from settings_words import Words
 
 from pypicached.settings.schema import DEFAULT_INDEX, INDEX, INDEX_KEYS, SECTIONS, Key
@@ -53,7 +53,7 @@ def _compare() -> None:
 
 def _add(page: Page, name: str, words: Words, default: str) -> None:
     default = default or words.unset
-    given = f"; default {plain(default)}" if default else ""
+    given = f"; default {prose(default)}" if default else ""
     page.item(rf"{bold(name)} ({plain(words.type)}{given})", words.meaning)
 
 

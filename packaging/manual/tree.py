@@ -59,11 +59,13 @@ class Command:
 
 def read_tree() -> Command:
     """Return the whole program."""
-    return _read(typer.main.get_command(app), ("pypicached",), "")
+    return _read(typer.main.get_command(app), ("pypicached",), "", None)
 
 
-def _read(command: Any, path: tuple[str, ...], panel: str) -> Command:
-    parameters = command.get_params(typer.Context(command))
+def _read(command: Any, path: tuple[str, ...], panel: str, above: Any) -> Command:
+    # The names of the help option are handed down from context to context.
+    context = typer.Context(command, parent=above, **command.context_settings)
+    parameters = command.get_params(context)
     return Command(
         path,
         (command.help or "").strip(),
@@ -71,7 +73,7 @@ def _read(command: Any, path: tuple[str, ...], panel: str) -> Command:
         tuple(_option(p) for p in parameters if p.param_type_name == "option"),
         tuple(_argument(p) for p in parameters if p.param_type_name == "argument"),
         tuple(
-            _read(below, (*path, name), _panel(below) or panel)
+            _read(below, (*path, name), _panel(below) or panel, context)
             for name, below in getattr(command, "commands", {}).items()
         ),
     )
@@ -109,8 +111,8 @@ def _own_placeholder(parameter: Any) -> str:
 
 def _argument(parameter: Any) -> Parameter:
     choices = tuple(getattr(parameter.type, "choices", ()))
-    name = parameter.metavar or parameter.name.upper()
-    placeholder = name if parameter.required or name.startswith("[") else f"[{name}]"
+    name = parameter.name.upper()
+    placeholder = parameter.metavar or (name if parameter.required else f"[{name}]")
     return Parameter(
         (),
         placeholder,

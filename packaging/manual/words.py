@@ -36,8 +36,7 @@ with each.
 Since when the records are complete is told on standard error. For root and the daemon's user alone.
 """,
     ("invalidate",): """
-It works on what it is told only: PROJECT, `--project-list` or `--all`. Pinned files stay, and the
-exit code is 1 then.
+It wants to be told what: PROJECT, `--project-list` or `--all`.
 """,
     ("pin",): """
 A pin is a rule: it also holds for what is cached later. Pins are lines of the file pins.txt beside

@@ -66,14 +66,17 @@ def _option(option: Parameter) -> list[str]:
 
 def _argument(argument: Parameter) -> str:
     position = "*" if argument.is_repeatable else "1"
-    return f"{position}:{_escaped(argument.placeholder.strip('[].'))}:{_action(argument)}"
+    name = _escaped(argument.placeholder.strip("[]."))
+    # Where anything may be typed, that must not keep an option from being completed.
+    action = f'_guard "^-*" {name}' if argument.takes == "text" else _action(argument)
+    return f"{position}:{name}:{action}"
 
 
 def _action(parameter: Parameter) -> str:
     actions = {"file": "_files", "directory": "_files -/"}
-    return actions.get(
-        parameter.takes, f"({' '.join(parameter.choices)})" * bool(parameter.choices)
-    )
+    # A space says that something is to be typed here for which there are no offers.
+    choices = f"({' '.join(parameter.choices)})" if parameter.choices else " "
+    return actions.get(parameter.takes, choices)
 
 
 def _escaped(text: str) -> str:
