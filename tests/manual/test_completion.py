@@ -95,7 +95,7 @@ class Terminal:
         # The shell itself says what became of the line: it is the argument of a function.
         self._send(f"{typed}\t'.'\n")
         shown = self.read_until(".]")
-        return re.findall(r"\[([^\[\]]*)\.\]", shown)[-1]
+        return str(re.findall(r"\[([^\[\]]*)\.\]", shown)[-1])
 
     def close(self) -> None:
         """End the shell."""
