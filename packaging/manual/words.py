@@ -64,6 +64,7 @@ SIGNAL_LIST = (
         "Stop. Running transfers may go on for `[server] drain`; a second signal ends them at "
         "once.",
     ),
+    ("SIGHUP", "Read the configuration again, as `pypicached reload` does."),
 )
 
 ENVIRONMENT = (
@@ -125,5 +126,5 @@ EXAMPLES = (
 )
 
 SEE_ALSO = """
-pypicached.toml(5), pip(1), systemctl(1), /usr/share/doc/pypicached/README.Debian
+pypicached.toml(5), pip(1), systemctl(1), /usr/share/doc/pypicached/README.Debian.gz
 """
