@@ -62,9 +62,11 @@ class Page:
     """Lines of one page, in order."""
 
     def __init__(self, title: Title, summary: str) -> None:
-        head = [title.name.upper(), str(title.section), title.date, title.source, title.manual]
+        # The date as it is: an escaped one is none to mandoc.
+        head = [plain(title.name.upper()), str(title.section), title.date]
+        head += [plain(title.source), plain(title.manual)]
         self._lines = [
-            ".TH " + " ".join(f'"{plain(word)}"' for word in head),
+            ".TH " + " ".join(f'"{word}"' for word in head),
             # No hyphenation (in groff, in mandoc), no stretched spaces: names are copied.
             ".nr HY 0",
             ".nh",
@@ -86,7 +88,8 @@ class Page:
     def paragraphs(self, text: str) -> Self:
         """Add running text; an empty line begins a paragraph."""
         for paragraph in re.split(r"\n\s*\n", text.strip()):
-            self._lines += [".PP", _guarded(prose(paragraph))]
+            self._apart()
+            self._lines.append(_guarded(prose(paragraph)))
         return self
 
     def synopsis(self, command: str, words: list[str]) -> Self:
@@ -107,8 +110,14 @@ class Page:
     def example(self, text: str) -> Self:
         """Add lines as they are."""
         shown = [_guarded(plain(line)) for line in text.strip("\n").split("\n")]
-        self._lines += [".PP", ".RS 4", ".nf", *shown, ".fi", ".RE"]
+        self._apart()
+        self._lines += [".RS 4", ".nf", *shown, ".fi", ".RE"]
         return self
+
+    def _apart(self) -> None:
+        # A heading has its distance already; mandoc warns of a second one.
+        if not self._lines[-1].startswith((".SH", ".SS")):
+            self._lines.append(".PP")
 
     def text(self) -> str:
         """Return the page."""

@@ -25,6 +25,9 @@ there is none.
 The environment goes before the file, and the command line before the environment.
 `pypicached config check` tells every problem of a file at once, and `pypicached config show` what
 holds and where it comes from. An unknown key is an error.
+
+`pypicached reload`, or `systemctl reload pypicached`, has a running daemon read the file again;
+what needs a restart instead is said then. A file with mistakes changes nothing.
 """
 
 VALUES = "What settings are written as:"
