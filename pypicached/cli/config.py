@@ -76,9 +76,8 @@ def check(file: File = None, config: Config = None, as_json: Json = False) -> No
 def _hints(loaded: Loaded) -> list[Hint]:
     """Return what the units have to say for the system's file to come true; no other is theirs."""
     from pypicached.cli.hints import find_hints
-    from pypicached.settings.places import SYSTEM_FILE
 
-    if loaded.path is None or loaded.path.resolve() != SYSTEM_FILE.resolve():
+    if not _is_system_file(loaded):
         return []
     # The environment of this shell is not the service's.
     here = f"file {loaded.path}"
@@ -104,7 +103,20 @@ def _load(file: Path | None, config: Path | None) -> Loaded:
 
     if file is not None and config is not None:
         raise typer.BadParameter("give the file once: as FILE or with --config")
-    return load(file or config, os.environ)
+    loaded = load(file or config, os.environ)
+    if not _is_system_file(loaded) or "CACHE_DIRECTORY" in os.environ:
+        return loaded
+    from pypicached.cli.hints import service_directories
+
+    # The file is the service's, and so are the directories that it leaves to systemd.
+    directories = service_directories()
+    return load(loaded.path, {**os.environ, **directories}) if directories else loaded
+
+
+def _is_system_file(loaded: Loaded) -> bool:
+    from pypicached.settings.places import SYSTEM_FILE
+
+    return loaded.path is not None and loaded.path.resolve() == SYSTEM_FILE.resolve()
 
 
 def _documents(error: SettingsError) -> list[dict[str, str]]:

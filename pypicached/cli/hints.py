@@ -1,4 +1,4 @@
-"""What `config check` says of settings that the units of systemd decide: which drop-in they need.
+"""What `config` says of settings that the units of systemd decide: directories, needed drop-ins.
 
 Only of the system's configuration, for which the service is there. What the units say now, systemd
 is asked; where it is not running, or does not answer soon, nothing is said of sockets.
@@ -15,7 +15,10 @@ from pypicached import dropins
 from pypicached.settings import Settings, split_listen
 
 ANSWER_SECONDS = 2.0
-_ASKED = "LoadState,ActiveState,Listen,ProtectSystem,ReadWritePaths"
+_ASKED = "LoadState,ActiveState,Listen,ProtectSystem,ReadWritePaths,CacheDirectory,StateDirectory"
+# Below what systemd makes the directories of a system service (systemd.exec(5)).
+_BASES = {"CacheDirectory": Path("/var/cache"), "StateDirectory": Path("/var/lib")}
+_VARIABLES = {"CacheDirectory": "CACHE_DIRECTORY", "StateDirectory": "STATE_DIRECTORY"}
 # Where a package or an operator puts units (systemd.unit(5)).
 _UNIT_DIRECTORIES = tuple(
     Path(f"/{place}/systemd/system") for place in ("etc", "usr/local/lib", "usr/lib", "lib")
@@ -39,6 +42,16 @@ def find_hints(settings: Settings, chosen: Iterable[str]) -> list[dropins.Hint]:
     chosen_places = {key: place for key, place in places.items() if key in asked}
     found += _unwritable(chosen_places)
     return [hint for hint in found if hint is not None]
+
+
+def service_directories() -> dict[str, str]:
+    """Return the variables by which systemd tells the service its directories; {} without it."""
+    facts = show(dropins.SERVICE_UNIT)
+    return {
+        variable: str(_BASES[name] / facts[name][0].split()[0])
+        for name, variable in _VARIABLES.items()
+        if facts.get(name)
+    }
 
 
 def _listening(unit: str) -> list[str]:

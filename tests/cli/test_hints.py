@@ -164,3 +164,29 @@ def test_hints__another_file(host: Host, tmp_path: Path) -> None:
     other.write_text('[server]\nlisten = ["0.0.0.0:3143"]\n')
     result = CliRunner().invoke(app, ["check", str(other), "--json"])
     assert json.loads(result.stdout) == {"problems": [], "hints": []}
+
+
+def test_show__directories_of_the_service(host: Host) -> None:
+    """What the system's file leaves to systemd is where the service has it, not where we would."""
+    host.tell(
+        "pypicached.service",
+        SERVICE.format("") + "CacheDirectory=pypicached\nStateDirectory=pypicached\n",
+    )
+    host.file.write_text("")
+    result = CliRunner().invoke(app, ["show", str(host.file), "--json"])
+    shown = json.loads(result.stdout)
+    assert shown["cache.directory"] == {
+        "value": "/var/cache/pypicached",
+        "source": "environment CACHE_DIRECTORY",
+    }
+    assert shown["cache.ledger"]["value"] == "/var/lib/pypicached/ledger.sqlite"
+
+
+def test_show__directories_of_another_file(host: Host, tmp_path: Path) -> None:
+    """A file that is not the system's is for a daemon of one's own."""
+    host.tell("pypicached.service", SERVICE.format("") + "CacheDirectory=pypicached\n")
+    other = tmp_path / "other.toml"
+    other.write_text("")
+    result = CliRunner().invoke(app, ["show", str(other), "--json"])
+    shown = json.loads(result.stdout)
+    assert shown["cache.directory"]["source"] == "default"
