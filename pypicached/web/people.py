@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 NO_STORE = {"Cache-Control": "no-store"}
+# What a reverse proxy adds: then scheme, host and prefix of clients are not those that we see.
+PROXY_HEADERS = ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Via")
 # No script, no foreign content: names from upstreams are shown here.
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
@@ -41,7 +43,7 @@ class PeoplePages:
         rate = status.hit_rate_24h
         html = self._template.render(
             status=status,
-            url=f"http://{clean(exchange.request.host)}/simple/",
+            url=_index_url(exchange.request),
             uptime=_duration(status.uptime_seconds),
             used=_size(status.disk.used_bytes),
             limit="unlimited"
@@ -66,6 +68,13 @@ class PeoplePages:
         """What Prometheus scrapes."""
         headers = {**NO_STORE, "Content-Type": CONTENT_TYPE}
         return web.Response(body=self._metrics.text(), headers=headers)
+
+
+def _index_url(request: web.BaseRequest) -> str | None:
+    """Return the address of the index as this client has it; None if only the client knows."""
+    if any(name in request.headers for name in PROXY_HEADERS):
+        return None
+    return f"http://{clean(request.host)}/simple/"
 
 
 def _size(octets: int) -> str:

@@ -56,6 +56,13 @@ async def test_people__status_page(daemon: Running, upstream: FakeUpstream) -> N
         assert (await daemon.ask(urljoin("/", target))).status == 200
 
 
+async def test_people__status_page_through_a_proxy(daemon: Running) -> None:
+    """Behind a proxy scheme, host and prefix are the client's to know: none is made up."""
+    reply = await daemon.ask("/", X_Forwarded_For="192.0.2.7")
+    assert "--index-url ADDRESS/simple/ PROJECT" in reply.text
+    assert f"{daemon.url}/simple/" not in reply.text
+
+
 async def test_people__status_page_of_a_failing_index(
     daemon: Running, upstream: FakeUpstream
 ) -> None:
