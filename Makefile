@@ -89,6 +89,15 @@ test-clients: $(BIN)/.dev ## Install with Poetry, PDM, Pipenv and older pips (fe
 			$(BIN)/python -m pytest -q tests/e2e/test_pip.py tests/e2e/test_fast_deps.py $(ARGS) \
 			|| exit 1; done
 
+.PHONY: deb
+deb: ## Build the Debian packages into dist/ (SUITE=trixie WHEELS=folder)
+	@/usr/bin/python3 packaging/build_deb.py $(if $(SUITE),--suite $(SUITE)) $(if $(WHEELS),--wheels $(WHEELS))
+
+.PHONY: debian-wheels
+debian-wheels: $(BIN)/.dev ## Write requirements/debian.txt, the wheels of the package, from run.txt
+	$(BIN)/python packaging/wheels.py lock
+	$(BIN)/python packaging/wheels.py check
+
 .PHONY: clean
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
