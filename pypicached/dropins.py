@@ -106,7 +106,9 @@ def listen_on(unit: str, streams: Sequence[str]) -> DropIn:
 def write_below(directory: Path) -> DropIn:
     """Return the drop-in that lets the service write below a directory on whatever disk."""
     path = _quote(_escape(str(directory)))
-    lines = ["[Unit]", f"RequiresMountsFor={path}", "[Service]", f"ReadWritePaths={path}"]
+    # What is made writable is mounted apart, and would be executable without the last line.
+    service = ["[Service]", f"ReadWritePaths={path}", f"NoExecPaths={path}"]
+    lines = ["[Unit]", f"RequiresMountsFor={path}", *service]
     if any(directory.is_relative_to(home) for home in _HOMES):
         lines.append("ProtectHome=read-only")
     # A path that does not exist would keep the service from starting.

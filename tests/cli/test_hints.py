@@ -111,7 +111,8 @@ def test_hints__directory(host: Host) -> None:
     (hint,) = host.check('[cache]\ndirectory = "/srv/cache"\nledger = "/srv/cache/l.sqlite"\n')
     assert hint["key"] == "cache.directory"
     assert hint["drop_in"] == (
-        "[Unit]\nRequiresMountsFor=/srv/cache\n[Service]\nReadWritePaths=/srv/cache\n"
+        "[Unit]\nRequiresMountsFor=/srv/cache\n"
+        "[Service]\nReadWritePaths=/srv/cache\nNoExecPaths=/srv/cache\n"
     )
     assert hint["command"].startswith(
         "install -d -m 0700 -o pypicached -g pypicached /srv/cache && "
