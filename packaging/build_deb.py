@@ -10,6 +10,7 @@ needs no network (making another suite's root does). With --wheels nothing is fe
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import shutil
@@ -46,6 +47,10 @@ def main() -> None:
     if suite is None:
         raise SystemExit(f"name a --suite: this host is none of {', '.join(wheels.SUITES)}")
     architecture = run_for_text("dpkg", "--print-architecture")
+    if architecture not in wheels.ARCHITECTURES:
+        raise SystemExit(
+            f"there are pins for {', '.join(wheels.ARCHITECTURES)}, not {architecture}"
+        )
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix="pypicached-deb-") as folder:
         tree = Path(folder) / "source"
@@ -122,22 +127,32 @@ def mark_version(name: str, text: str, version: str, suite: str) -> str:
 
 def check_needs(tree: Path, *, foreign: bool) -> None:
     """SystemExit with the apt-get line if something that the build needs is missing here."""
+    programs = {"dpkg-parsechangelog": "dpkg-dev"}
     if foreign:
-        # Who is not root needs user namespaces, and newuidmap for them.
-        programs = {"mmdebstrap": "mmdebstrap"} | ({"uidmap": "newuidmap"} if os.geteuid() else {})
-        missing = [name for name, program in programs.items() if not shutil.which(program)]
-    elif shutil.which("dpkg-checkbuilddeps") is None:
-        missing = ["dpkg-dev", "debhelper"]
-    else:
-        told = subprocess.run(
-            ["dpkg-checkbuilddeps", "-I"], cwd=tree, env=clean_environment(), check=False,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        unmet = told.stderr.partition("nmet build dependencies: ")[2]
-        missing = re.sub(r"\s*\([^)]*\)", "", unmet).split()
-        missing = ["debhelper" if name == "debhelper-compat" else name for name in missing]
+        programs["mmdebstrap"] = "mmdebstrap"
+        if os.geteuid() != 0:
+            # mmdebstrap works in a user namespace then.
+            programs["newuidmap"] = "uidmap"
+    missing = [package for program, package in programs.items() if not shutil.which(program)]
+    if importlib.util.find_spec("pip") is None:
+        missing.append("python3-pip")
+    if not foreign:
+        can_tell = shutil.which("dpkg-checkbuilddeps") is not None
+        missing += unmet_build_depends(tree) if can_tell else build_depends(tree)
     if missing:
-        raise SystemExit(f"first: apt-get install --no-install-recommends {' '.join(missing)}")
+        names = " ".join(dict.fromkeys(missing))
+        raise SystemExit(f"first: apt-get install --no-install-recommends {names}")
+
+
+def unmet_build_depends(tree: Path) -> list[str]:
+    """Return the names of the packages in Build-Depends that this host lacks."""
+    told = subprocess.run(
+        ["dpkg-checkbuilddeps", "-I"], cwd=tree, env=clean_environment(), check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    unmet = told.stderr.partition("nmet build dependencies: ")[2]
+    names = re.sub(r"\s*\([^)]*\)", "", unmet).split()
+    return ["debhelper" if name == "debhelper-compat" else name for name in names]
 
 
 def collect_wheels(given: Path | None, into: Path, suite: str, architecture: str) -> None:

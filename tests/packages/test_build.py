@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import build_deb
@@ -78,6 +79,26 @@ def test_build_depends__names_alone() -> None:
     assert "debhelper" in names
     assert "python3-pip" in names
     assert all(re.fullmatch(r"[a-z0-9.+-]+", name) for name in names)
+
+
+def test_check_needs__names_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a host without the tools, the one line to run is told before anything is fetched."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"apt-get install .*dpkg-dev mmdebstrap"):
+        build_deb.check_needs(wheels.ROOT, foreign=True)
+
+
+@pytest.mark.skipif(shutil.which("dpkg-checkbuilddeps") is None, reason="needs dpkg-dev")
+def test_unmet_build_depends__names_alone(tmp_path: Path) -> None:
+    """Versions and levels of what is missing are left out: apt-get wants names."""
+    (tmp_path / "debian").mkdir()
+    (tmp_path / "debian" / "control").write_text(
+        "Source: demo\nBuild-Depends: no-such-one (>= 1.0), dpkg, no-such-two\n\n"
+        "Package: demo\nArchitecture: all\n"
+    )
+    assert build_deb.unmet_build_depends(tmp_path) == ["no-such-one", "no-such-two"]
 
 
 @pytest.mark.parametrize("suite", wheels.SUITES)
