@@ -5,6 +5,7 @@ file and looks at directories; creates and changes nothing.
 """
 
 from pypicached.settings.addresses import split_listen
+from pypicached.settings.changes import Change, differences, needs_restart, without_restart
 from pypicached.settings.load import Loaded, load
 from pypicached.settings.model import (
     SCHEMES,
@@ -22,6 +23,7 @@ from pypicached.settings.model import (
 from pypicached.settings.places import Places, default_sockets, find_places
 from pypicached.settings.problems import Problem, describe
 from pypicached.settings.secret import Secret
+from pypicached.settings.source import Seen, Source
 from pypicached.settings.spell import Row, rows, spell_toml
 from pypicached.settings.units import (
     format_duration,
@@ -35,6 +37,7 @@ __all__ = [
     "SCHEMES",
     "Audit",
     "Cache",
+    "Change",
     "EnvironmentProxies",
     "Index",
     "Limits",
@@ -45,19 +48,24 @@ __all__ = [
     "ProxyUrl",
     "Row",
     "Secret",
+    "Seen",
     "Server",
     "Settings",
     "Share",
+    "Source",
     "default_sockets",
     "describe",
+    "differences",
     "find_places",
     "format_duration",
     "format_size",
     "load",
+    "needs_restart",
     "parse_duration",
     "parse_size",
     "rows",
     "spell_size",
     "spell_toml",
     "split_listen",
+    "without_restart",
 ]

@@ -5,6 +5,7 @@ Says nothing about whether a value is good; `load` does, with the parsers of `sc
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from pathlib import Path
@@ -22,14 +23,24 @@ _MAX_BYTES = 4 * 1024 * 1024
 
 
 class Document(msgspec.Struct, frozen=True):
-    """What a file says: dotted key → value, and its `[[index]]` tables (None: it has none)."""
+    """What a file says: dotted key → value, and its `[[index]]` tables (None: it has none).
+
+    `digest` tells its bytes from others.
+    """
 
     values: dict[str, object]
     indexes: list[dict[str, object]] | None
+    digest: str | None = None
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file; SettingsError with line and column if it is not TOML."""
+def read_document(path: Path, problems: Problems) -> Document:
+    """Read a file, and note what in it is no setting; SettingsError if it cannot be read."""
+    raw = read_raw(path)
+    return _sorted(_tables(raw, path), problems, digest_of(raw))
+
+
+def read_raw(path: Path) -> bytes:
+    """Return the bytes of a configuration file; SettingsError if they cannot be had."""
     try:
         with path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
@@ -37,6 +48,16 @@ def read_document(path: Path) -> dict[str, Any]:
         raise _unreadable(path, os.strerror(error.errno or 0)) from None
     if len(raw) > _MAX_BYTES:
         raise _unreadable(path, "it is larger than 4 MiB")
+    return raw
+
+
+def digest_of(raw: bytes) -> str:
+    """Return what tells these bytes from others."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _tables(raw: bytes, path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file; SettingsError with line and column if it is not TOML."""
     try:
         return tomllib.loads(raw.decode())
     except UnicodeDecodeError as error:
@@ -54,7 +75,7 @@ def _unreadable(path: Path, why: str) -> SettingsError:
     return SettingsError([(str(path), why, "")])
 
 
-def sort_document(tables: dict[str, Any], problems: Problems) -> Document:
+def _sorted(tables: dict[str, Any], problems: Problems, digest: str | None = None) -> Document:
     """Return the known keys of a file, and note each unknown one with the nearest known."""
     known: dict[str, object] = {}
     for name, table in tables.items():
@@ -66,7 +87,7 @@ def sort_document(tables: dict[str, Any], problems: Problems) -> Document:
             problems.add(name, f"must be a table, not {name_type(table)}", f"write [{name}]")
         else:
             known |= _known_in(name, table, problems)
-    return Document(known, _indexes(tables.get("index"), problems))
+    return Document(known, _indexes(tables.get("index"), problems), digest)
 
 
 def _note_unknown_top(name: str, table: object, problems: Problems) -> None:

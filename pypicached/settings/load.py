@@ -14,7 +14,7 @@ import msgspec
 
 from pypicached.errors import SettingsError
 from pypicached.settings import places as where
-from pypicached.settings.document import Document, read_document, sort_document
+from pypicached.settings.document import Document, read_document
 from pypicached.settings.environment import (
     INDEX_URL_VARIABLE,
     environment_warnings,
@@ -42,13 +42,14 @@ class Loaded(msgspec.Struct, frozen=True):
     """Settings, and for each dotted key where it came from.
 
     A source is "default", "file PATH", "environment VARIABLE" or "command line"; keys of an index
-    are `index.NAME.KEY`. `path` is the file that was read.
+    are `index.NAME.KEY`. `path` is the file that was read, `digest` what it was then.
     """
 
     settings: Settings
     sources: dict[str, str]
     warnings: list[str]
     path: Path | None
+    digest: str | None = None
 
     @property
     def chosen(self) -> frozenset[str]:
@@ -95,7 +96,7 @@ def load(
         audit=Audit(**layers.section("audit")),
         proxies=proxies,
     )
-    return Loaded(settings, layers.sources | reader.sources, warnings, path)
+    return Loaded(settings, layers.sources | reader.sources, warnings, path, document.digest)
 
 
 def _read_file(
@@ -106,7 +107,7 @@ def _read_file(
     try:
         path = where.find_file(config, env, places)
         if path is not None:
-            return path, sort_document(read_document(path), problems)
+            return path, read_document(path, problems)
     except SettingsError as error:
         problems.found += error.problems
     return path, Document({}, None)

@@ -24,22 +24,24 @@ class Key(msgspec.Struct, frozen=True):
     # None: from `places`, or (in an index) simply not set.
     default: object = None
     kind: Kind = "text"
+    # What a running daemon holds on to: another value takes effect with its next start.
+    restart: bool = False
 
 
 SECTIONS: dict[str, dict[str, Key]] = {
     "server": {
-        "listen": Key(values.parse_listen, ["127.0.0.1:3143", "[::1]:3143"], "list"),
+        "listen": Key(values.parse_listen, ["127.0.0.1:3143", "[::1]:3143"], "list", restart=True),
         "trusted_proxies": Key(values.parse_networks, (), "list"),
         "allow_from": Key(values.parse_networks, (), "list"),
-        "control_socket": Key(values.parse_socket_path),
+        "control_socket": Key(values.parse_socket_path, restart=True),
         "access_log": Key(values.parse_boolean, default=False, kind="boolean"),
         "log_format": Key(values.one_of("text", "json"), "text"),
         "log_level": Key(values.one_of("debug", "info", "warning", "error"), "info"),
         "drain": Key(values.duration(zero=True), "10s"),
     },
     "cache": {
-        "directory": Key(values.parse_path),
-        "ledger": Key(values.parse_path),
+        "directory": Key(values.parse_path, restart=True),
+        "ledger": Key(values.parse_path, restart=True),
         "max_size": Key(values.parse_max_size, "20GiB"),
         "min_free": Key(values.parse_min_free, "5%"),
         "prune_after": Key(values.parse_prune_after, "never"),
