@@ -25,46 +25,39 @@ from pypicached.cache.gate import Gate
 from pypicached.cache.listing import Listings
 from pypicached.cache.memory import Memory
 from pypicached.cache.observe import Observations
-from pypicached.cache.pages import Pages
 from pypicached.cache.pins import Pins
-from pypicached.cache.project_list import ListRefresh, ProjectLists
+from pypicached.cache.project_list import ProjectLists
 from pypicached.cache.pruning import Pruning
 from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.recall import Recall
 from pypicached.cache.recovery import count_stored
-from pypicached.cache.refresh import Refresh
-from pypicached.cache.renderer import Renderer
 from pypicached.cache.rereading import Rereading
-from pypicached.cache.serials import Serials
 from pypicached.cache.stored import StoredPage
 from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
-from pypicached.credentials import Credentials
 from pypicached.explaining import Explaining
 from pypicached.history import History
 from pypicached.host import own
+from pypicached.indexes import IndexBuilder, IndexParts, prepare
 from pypicached.keeping import Keeping
-from pypicached.ledger import Kind, Ledger
+from pypicached.ledger import Ledger
 from pypicached.logs import event
 from pypicached.operations import Operations
-from pypicached.ownership import may_answer
 from pypicached.plain import (
-    file_deadline_of,
+    clients_of,
     index_rules_of,
-    limits_of,
+    list_cache_control_of,
     rules_of,
-    times_of,
+    terms_of,
 )
-from pypicached.reach import build_reach
-from pypicached.settings import Index, Settings
+from pypicached.settings import Settings
 from pypicached.store import LocalStore
 from pypicached.store.disk import DiskPool
-from pypicached.upstream import Connection, Offline
+from pypicached.upstream import Connection, Offline, Retiring
 from pypicached.warm.warming import Warming
 from pypicached.web.admission import Admission
 from pypicached.web.app import PublicApp
-from pypicached.web.clients import Clients
 from pypicached.web.files import FileHandler
 from pypicached.web.lists import ListPages
 from pypicached.web.metrics import Metrics
@@ -124,24 +117,33 @@ class Assembly:
         self.blobs = Blobs(self.store, self.ledger, budget, pins)
         await count_stored(self.ledger, self.blobs)
         self.observations = Observations(self._now)
-        for index in self._settings.indexes:
-            if await self.ledger.pages.note_address(index.name, index.url):
-                text = f"index {index.name} is now at another address: its pages are asked anew"
-                event(logger, logging.WARNING, text, index=index.name)
-        dropped = await self.ledger.audit.keep(self._settings.audit.keep)
+        await self.tell_ledger(self._settings)
+        quarantine = Quarantine(await self.ledger.pages.quarantined())
+        self.gate = Gate(rules_of(self._settings.policy), quarantine, now=self._now)
+
+    async def tell_ledger(self, settings: Settings) -> None:
+        """Have the ledger forget what settings leave no place for. LedgerError: it did nothing."""
+        addresses = {index.name: index.url for index in settings.indexes}
+        moved, dropped = await self.ledger.take_in(addresses, settings.audit.keep)
+        for name in moved:
+            text = f"index {name} is now at another address: its pages are asked anew"
+            event(logger, logging.WARNING, text, index=name)
         if dropped:
             text = f"[audit] keep is off: the records of who fetched what were removed ({dropped})"
             event(logger, logging.WARNING, text)
-        quarantine = Quarantine(await self.ledger.pages.quarantined())
-        self.gate = Gate(rules_of(self._settings.policy), quarantine, now=self._now)
 
     def build_cache(self) -> None:
         """Build what answers for pages and files."""
         settings = self._settings
+        prepared = prepare(settings, {})
         self.offline = Offline(on=settings.cache.offline)
-        self.connections = {index.name: self._connection(index) for index in settings.indexes}
-        memory: Memory[tuple[str, str], StoredPage] = Memory(settings.cache.memory // 2)
-        small: Memory[str, bytes] = Memory(settings.cache.memory // 2)
+        # The current ones, by name in file order: all who look at them share this one mapping.
+        self.connections: dict[str, Connection] = {}
+        self.standing: dict[str, IndexParts] = {}
+        self.retiring = Retiring(self._needs)
+        self._stack.push_async_callback(self._close_connections)
+        self.page_memory: Memory[tuple[str, str], StoredPage] = Memory(settings.cache.memory // 2)
+        self.small_memory: Memory[str, bytes] = Memory(settings.cache.memory // 2)
         self.rereading = Rereading(self.ledger, self.blobs, self.observations, now=self._now)
         self._stack.push_async_callback(self.rereading.close)
         self.recall = Recall(now=self._now)
@@ -149,19 +151,37 @@ class Assembly:
         self.stored = StoredFiles(
             self.ledger,
             self.blobs,
-            small,
+            self.small_memory,
             self.gate,
             self.rereading,
             self.recall,
-            lambda index, project: may_answer(index, project, rules),
+            self._may_answer,
         )
         self.decoded = DecodedPages()
         self.changes = Changes(
             self.ledger, self.stored, self.decoded, self.observations, now=self._now
         )
         worker = Worker(self.store)
-        pages = {i.name: self._pages(i, Refresh, memory, worker) for i in settings.indexes}
-        lists = {i.name: self._pages(i, ListRefresh, memory, worker) for i in settings.indexes}
+        self.builder = IndexBuilder(
+            ledger=self.ledger,
+            store=self.store,
+            gate=self.gate,
+            offline=self.offline,
+            memory=self.page_memory,
+            decoded=self.decoded,
+            changes=self.changes,
+            observations=self.observations,
+            worker=worker,
+            may_answer=self._may_answer,
+            now=self._now,
+        )
+        for index in settings.indexes:
+            stands = self.builder.build(index, settings, prepared[index.name])
+            self.standing[index.name] = stands
+            self.connections[index.name] = stands.connection
+        self._stack.push_async_callback(self._close_pages)
+        pages = {name: stands.pages for name, stands in self.standing.items()}
+        lists = {name: stands.lists for name, stands in self.standing.items()}
         self.catalog = Catalog(
             pages, rules, offline=self.offline, changes=lambda: self.ledger.files.changes
         )
@@ -185,7 +205,6 @@ class Assembly:
                 self.catalog, self.ledger, self.gate, self.decoded, self.changes, now=self._now
             ),
             self.stored,
-            self.gate,
             blobs=self.blobs,
             eviction=self.eviction,
             rereading=self.rereading,
@@ -195,68 +214,27 @@ class Assembly:
         )
         self._stack.push_async_callback(self.files.close)
 
-    def _connection(self, index: Index) -> Connection:
-        credentials = Credentials(index)
-        usage = self.ledger.usage
+    def _may_answer(self, index: str, project: str) -> bool:
+        return self.catalog.may_answer(index, project)
 
-        def on_request(kind: Kind, outcome: str) -> None:
-            usage.count_upstream(kind, index.name, outcome)
+    def _needs(self, connection: Connection) -> bool:
+        return self.files.uses(connection)
 
-        connection = Connection(
-            index.name,
-            index.url,
-            limits=limits_of(index, self._settings),
-            authorization=credentials,
-            reread=credentials.reread,
-            on_request=on_request,
-            reach=build_reach(index, self._settings.proxies),
-            offline=self.offline,
-            now=self._now,
-        )
-        self._stack.push_async_callback(connection.close)
-        return connection
+    def forget_index(self, name: str) -> None:
+        """Drop from memory what an index said that is gone, or at another address."""
+        self.page_memory.drop_where(lambda key: key[0] == name)
+        self.decoded.drop_index(name)
+        self.recall.forget(name)
 
-    def _pages(
-        self,
-        index: Index,
-        refresh: type[Refresh],
-        memory: Memory[tuple[str, str], StoredPage],
-        worker: Worker,
-    ) -> Pages:
-        usage = self.ledger.usage
-        times = times_of(index, self._settings)
-        pages = Pages(
-            index.name,
-            refresh(
-                self.connections[index.name],
-                self.ledger,
-                disk=self.store.disk,
-                worker=worker,
-                observations=self.observations,
-                quarantine=self.gate.quarantine,
-                changes=self.changes,
-                serials=Serials(times.ttl, self._now),
-                on_bytes=lambda octets: usage.count_received("page", index.name, octets),
-                now=self._now,
-            ),
-            self.ledger,
-            memory=memory,
-            renderer=Renderer(
-                index.name,
-                self.ledger,
-                self.decoded,
-                self.store.disk,
-                self.gate,
-                private=index.authentication != "none",
-                ttl=times.ttl,
-                now=self._now,
-            ),
-            times=times,
-            offline=self.offline,
-            now=self._now,
-        )
-        self._stack.push_async_callback(pages.close)
-        return pages
+    async def _close_pages(self) -> None:
+        for stands in self.standing.values():
+            await stands.pages.close()
+            await stands.lists.close()
+
+    async def _close_connections(self) -> None:
+        await self.retiring.close()
+        for connection in self.connections.values():
+            await connection.close()
 
     def build_faces(self, clients: int) -> PublicApp:
         """Build what commands ask and the public listener's handler."""
@@ -273,8 +251,7 @@ class Assembly:
             now=self._now,
         )
         pruning = Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now)
-        after = settings.cache.prune_after
-        self.ageing = None if after is None else Ageing(pruning, after, now=self._now)
+        self.ageing = Ageing(pruning, settings.cache.prune_after, now=self._now)
         self.keeping = Keeping(
             ledger=self.ledger,
             pins=self.blobs.pins,
@@ -296,38 +273,28 @@ class Assembly:
         )
         self._stack.push_async_callback(self.warming.close)
         self.history = History(self.ledger)
-        private = {i.name: i.authentication != "none" for i in settings.indexes}
-        scope = "private" if any(private.values()) else "public"
-        # A list of all indexes is fresh for no longer than each of them is (rule 36).
-        list_ttl = min(times_of(index, settings).ttl for index in settings.indexes)
-        server = settings.server
-        allowed = Clients(trusted=server.trusted_proxies, allowed=server.allow_from)
         pages = SimplePages(self.catalog, usage, self.decoded, self.gate, now=self._now)
         metrics = Metrics(
             usage, self.blobs, self.files, self.observations, self.connections.values()
         )
         self.sweep = Sweep(clients=clients, head_seconds=settings.limits.request_head)
-        return PublicApp(
+        self.list_pages = ListPages(
+            self.lists, pages, usage, cache_control=list_cache_control_of(settings), now=self._now
+        )
+        self.file_handler = FileHandler(
+            self.files, usage, self.ledger.audit, terms=terms_of(settings)
+        )
+        self.admission = Admission(clients_of(settings.server))
+        self.app = PublicApp(
             pages=pages,
-            lists=ListPages(
-                self.lists,
-                pages,
-                usage,
-                cache_control=f"{scope}, max-age={int(list_ttl)}",
-                now=self._now,
-            ),
-            files=FileHandler(
-                self.files,
-                usage,
-                self.ledger.audit,
-                private=private,
-                cold_deadlines={i.name: file_deadline_of(i, settings) for i in settings.indexes},
-            ),
+            lists=self.list_pages,
+            files=self.file_handler,
             people=PeoplePages(self.operations, metrics),
             metrics=metrics,
             audit=self.ledger.audit,
-            indexes=private,
-            admission=Admission(allowed),
+            indexes=self.connections,
+            admission=self.admission,
             sweep=self.sweep,
             access_log=settings.server.access_log,
         )
+        return self.app

@@ -122,8 +122,8 @@ class Daemon:
         self._background(self._flush(), "flush of counters")
         self._background(Probing(parts.connections.values()).run(), "probes of failing upstreams")
         app = parts.build_faces(clients)
-        if parts.ageing is not None:
-            self._background(parts.ageing.run(), "dropping of what is unused")
+        self._background(parts.ageing.run(), "dropping of what is unused")
+        self._background(parts.retiring.run(), "closing of connections that were replaced")
         await self._listen(app)
 
     def _prepare_host(self) -> int:

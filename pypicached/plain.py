@@ -5,8 +5,10 @@ from __future__ import annotations
 from pypicached.cache.stored import Times
 from pypicached.ownership import IndexRule
 from pypicached.policy import Rules
-from pypicached.settings import Index, Policy, Settings
+from pypicached.settings import Index, Policy, Server, Settings
 from pypicached.upstream import Limits
+from pypicached.web.clients import Clients
+from pypicached.web.files import Terms
 
 
 def times_of(index: Index, settings: Settings) -> Times:
@@ -22,9 +24,28 @@ def times_of(index: Index, settings: Settings) -> Times:
     )
 
 
-def file_deadline_of(index: Index, settings: Settings) -> float:
-    """Return within how many seconds the first byte of an index's file has to come."""
-    return index.file_deadline or times_of(index, settings).cold_deadline
+def terms_of(settings: Settings) -> dict[str, Terms]:
+    """Return how files are answered, by index; a file's own deadline wins."""
+    return {
+        index.name: Terms(
+            private=index.authentication != "none",
+            cold_deadline=index.file_deadline or times_of(index, settings).cold_deadline,
+        )
+        for index in settings.indexes
+    }
+
+
+def list_cache_control_of(settings: Settings) -> str:
+    """Return the Cache-Control of project lists."""
+    private = any(index.authentication != "none" for index in settings.indexes)
+    # A list of all indexes is fresh for no longer than each of them is (rule 36).
+    ttl = min(times_of(index, settings).ttl for index in settings.indexes)
+    return f"{'private' if private else 'public'}, max-age={int(ttl)}"
+
+
+def clients_of(server: Server) -> Clients:
+    """Return which clients may connect, and whom proxies speak for."""
+    return Clients(trusted=server.trusted_proxies, allowed=server.allow_from)
 
 
 def limits_of(index: Index, settings: Settings) -> Limits:

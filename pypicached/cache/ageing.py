@@ -6,6 +6,7 @@ What may go, and how it goes, is `pruning` and `blobs`; here it is decided when,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -35,25 +36,37 @@ class Aged(msgspec.Struct):
 
 
 class Ageing:
-    """The worker; `after_seconds` without use, and a file or page goes."""
+    """The worker; `after_seconds` without use, and a file or page goes. None: never."""
 
     def __init__(
         self,
         pruning: Pruning,
-        after_seconds: float,
+        after_seconds: float | None,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._pruning = pruning
         self._after_seconds = after_seconds
         self._now = now
+        self._changed = asyncio.Event()
         self._trouble = Trouble(logger)
+
+    def apply(self, after_seconds: float | None) -> None:
+        """Drop what is unused for so long instead, first as soon as after a start."""
+        if after_seconds != self._after_seconds:
+            self._after_seconds = after_seconds
+            self._changed.set()
 
     async def run(self) -> None:
         """Drop what is unused, now and then, until cancelled."""
         pause = FIRST_SECONDS
         while True:
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if self._after_seconds is None else pause):
+                    await self._changed.wait()
+                self._changed.clear()
+                pause = FIRST_SECONDS
+                continue
             pause = EVERY_SECONDS
             try:
                 await self.drop()
@@ -65,7 +78,10 @@ class Ageing:
 
         Raises LedgerError, and HostError where the disk does not let go: the rest waits then.
         """
-        moment, aged = self._now() - self._after_seconds, Aged()
+        after_seconds, aged = self._after_seconds, Aged()
+        if after_seconds is None:
+            return aged
+        moment = self._now() - after_seconds
         try:
             async for removal, freed in self._pruning.drop_unused(moment):
                 aged.blobs += len(removal.gone)
@@ -78,7 +94,7 @@ class Ageing:
                 await asyncio.sleep(PAUSE_SECONDS)
         finally:
             if aged.blobs or aged.pages:
-                days = self._after_seconds / 86400
+                days = after_seconds / 86400
                 text = f"dropped {aged.blobs} blobs and {aged.pages} pages unused for {days:g} days"
                 event(logger, logging.INFO, text, bytes=aged.bytes)
         return aged

@@ -70,6 +70,11 @@ class DecodedPages:
         if dropped is not None:
             self._held -= len(dropped)
 
+    def drop_index(self, index: str) -> None:
+        """Forget all pages of an index: it is another one now."""
+        for key in [key for key in self._pages if key[0] == index]:
+            self.drop(*key)
+
     def put(self, row: Page, page: ProjectPage) -> DecodedPage:
         """Keep what a row says; the least recently used go."""
         key = (row.index, row.project)

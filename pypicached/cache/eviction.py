@@ -155,6 +155,10 @@ class Eviction:
         mark = int(budget.limit_bytes * share)
         return max(budget.missing(0), budget.held_bytes - mark)
 
+    def look(self) -> None:
+        """Have the worker see at once how full it is: its limits are other ones."""
+        self._wanted.set()
+
     async def run(self) -> None:
         """Keep the cache below its marks until cancelled."""
         while True:

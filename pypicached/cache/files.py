@@ -18,7 +18,6 @@ from pypicached.cache.digests import Expected, matches
 from pypicached.cache.download import Download, Miss
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.flight import Flights, to_the_end
-from pypicached.cache.gate import Gate
 from pypicached.cache.listing import Listings
 from pypicached.cache.making import Making
 from pypicached.cache.memory import Memory
@@ -60,7 +59,6 @@ class Files:
         connections: Mapping[str, Connection],
         listings: Listings,
         stored: StoredFiles,
-        gate: Gate,
         *,
         blobs: Blobs,
         eviction: Eviction,
@@ -72,7 +70,6 @@ class Files:
         self.stored = stored
         self._connections = connections
         self._listings = listings
-        self._gate = gate
         self._blobs = blobs
         self._eviction = eviction
         self._rereading = rereading
@@ -92,6 +89,15 @@ class Files:
         """The downloads that are running now."""
         return [miss.download for miss in self._running.values()]
 
+    def uses(self, connection: Connection) -> bool:
+        """Whether a running download may yet ask over a connection."""
+        return any(miss.download.source.connection is connection for miss in self._running.values())
+
+    def reconsider(self) -> None:
+        """Other settings are in force: what was too large may fit, others may own what is here."""
+        self._unfit.clear()
+        self.stored.forget_all()
+
     async def close(self) -> None:
         """Cancel running downloads, whose readers are told; what is verified is still kept."""
         await self._flights.close()
@@ -104,20 +110,34 @@ class Files:
         Raises FileNotListedError, UpstreamError; what a download fails with is raised to its
         readers, NoRoomError among them: then `pass_through` is the way.
         """
-        hit = await self.stored.find(key)
-        if hit is not None:
-            return hit
-        if key not in self._running:
+        while True:
+            hit = await self.stored.find(key)
+            if hit is not None:
+                return hit
+            if key in self._running:
+                return self._join(key)
             project, entry = await self.describe(key)
             source = self._source(key, project, entry)
             if await self._link(key, project, entry, source.expected):
                 hit = await self.stored.get(key)
                 if hit is not None:
                     return hit
-            if key not in self._running:  # others may have come this far meanwhile
+            if key in self._running:  # others may have come this far meanwhile
+                return self._join(key)
+            if source.connection is self._connections.get(key.index):
                 return self._lead(key, project, entry, source)
+            # Overtaken by a reload: the index is reached in another way, or no more.
+
+    def check(self, key: FileKey, miss: Miss) -> None:
+        """Raise if a file on its way is not to be handed out by now, before its first byte leaves.
+
+        FileNotListedError, RefusedError.
+        """
+        self._listings.check(key.index, miss.project, miss.entry)
+
+    def _join(self, key: FileKey) -> Miss:
         running = self._running[key]
-        self._gate.check_listed(key.index, running.project, running.entry)
+        self.check(key, running)
         running.download.attach()
         return Miss(running.project, running.entry, running.download, leading=False)
 
@@ -150,6 +170,7 @@ class Files:
         if length is None:
             head = functools.partial(head_length, source.connection, source.kind)
             length = await source.ask(head)
+        self._listings.check(key.index, project, entry)
         return project, length, source.expected.hashes.get("sha256")
 
     async def landed(self, key: FileKey) -> None:
@@ -168,7 +189,9 @@ class Files:
         return self._blobs.in_use(sha256)
 
     def _source(self, key: FileKey, project: str, entry: ProjectFile) -> Source:
-        connection = self._connections[key.index]
+        connection = self._connections.get(key.index)
+        if connection is None:
+            raise FileNotListedError("there is no index of that name")
         if key.kind == "file":
             expected = Expected(size=entry.size, hashes=entry.hashes)
         else:
@@ -222,6 +245,7 @@ class Files:
     # ── downloading ──────────────────────────────────────────────────────────────────────────
 
     def _lead(self, key: FileKey, project: str, entry: ProjectFile, source: Source) -> Miss:
+        self._listings.check(key.index, project, entry)
         suffix = SIDECAR if key.kind == "metadata" else ""
         download = Download(entry.filename + suffix, source)
         download.attach()  # the owner's

@@ -56,6 +56,12 @@ class Flights(Generic[K, T]):
         if error is not None and not isinstance(error, PypicachedError):
             logger.error("unexpected error in %s", task.get_name(), exc_info=error)
 
+    def cancel(self, chosen: Callable[[K], bool]) -> None:
+        """Cancel the work of chosen keys; whoever waits for it finds it cancelled."""
+        for key, task in self._tasks.items():
+            if chosen(key):
+                task.cancel()
+
     async def close(self) -> None:
         """Cancel all work and wait until it has cleaned up."""
         tasks = list(self._tasks.values())

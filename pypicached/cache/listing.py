@@ -90,6 +90,15 @@ class Listings:
         self._gate.check_listed(index, project, file)
         return file
 
+    def check(self, index: str, project: str, file: ProjectFile) -> None:
+        """Raise if a file that was found is not to be handed out by now: asked in the last moment.
+
+        FileNotListedError where its index may not answer for the project any more, RefusedError.
+        """
+        if not self._catalog.may_answer(index, project):
+            raise FileNotListedError("another index answers for that project by now")
+        self._gate.check_listed(index, project, file)
+
     async def kept(self, file: CachedFile) -> None:
         """A file was kept: its page may list it no more by now. Raises LedgerError."""
         await self._changes.note_kept(file)

@@ -24,6 +24,11 @@ class Memory(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def resize(self, limit_bytes: int) -> None:
+        """Take another limit; what is beyond it goes now."""
+        self.limit_bytes = limit_bytes
+        self._thin_out()
+
     def get(self, key: K) -> V | None:
         """Return a value and make it the most recently used."""
         found = self._entries.get(key)
@@ -40,6 +45,9 @@ class Memory(Generic[K, V]):
             return
         self._entries[key] = (value, size_bytes)
         self.used_bytes += size_bytes
+        self._thin_out()
+
+    def _thin_out(self) -> None:
         while self.used_bytes > self.limit_bytes:
             _, (_, freed) = self._entries.popitem(last=False)
             self.used_bytes -= freed

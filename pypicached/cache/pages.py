@@ -75,7 +75,12 @@ LATE = "no answer from upstream in time"
 
 
 class Pages:
-    """The pages of one index. Single-threaded; any number of requests."""
+    """The pages of one index. Single-threaded; any number of requests.
+
+    A reload that reaches the index in another way puts another one of these in its place. The two
+    share ledger and memory, so what the old one brings from then on is recorded nowhere. `may_ask`
+    tells, in the last moment before it is done, whether the index may be told of a project.
+    """
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class Pages:
         renderer: Renderer,
         times: Times,
         offline: Offline,
+        may_ask: Callable[[str], bool],
         now: Callable[[], float] = time.time,
     ) -> None:
         self.index = index
@@ -96,18 +102,40 @@ class Pages:
         self._memory = memory
         self._renderer = renderer
         self._offline = offline
+        self._may_ask = may_ask
         self._now = now
         self._flights: Flights[str, StoredPage] = Flights()
         self._renders: Flights[tuple[StoredPage, Variant], Rendering] = Flights()
         # Of projects whose last refresh failed; bounded by `_note_failure`.
         self._failed: dict[str, Failed] = {}
         self._awaited = Awaited()
+        self._retired = False
         self._trouble = Trouble(logger)
 
     async def close(self) -> None:
         """Cancel running refreshes."""
         await self._flights.close()
         await self._renders.close()
+
+    # ── other settings ───────────────────────────────────────────────────────────────────────
+
+    def apply(self, times: Times) -> None:
+        """Keep pages for other times, from now on."""
+        self.times = times
+        self._renderer.ttl = times.ttl
+        self._refresh.believe_after(times.ttl)
+
+    def retire(self) -> None:
+        """Ask and record nothing any more; those who wait for a page find that out at once.
+
+        What is being rendered is rendered.
+        """
+        self._retired = True
+        self._flights.cancel(lambda _: True)
+
+    def leave_others(self) -> None:
+        """Break off asking for what another index owns by now: no second attempt, either."""
+        self._flights.cancel(lambda project: not self._may_ask(project))
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 
@@ -172,8 +200,12 @@ class Pages:
             page = self._memory.get(key)  # a flight may have landed meanwhile
             if page is None and row is not None:
                 page = StoredPage(row)
-                self._memory.put(key, page, page.size_bytes)
+                self._remember(page)
         return page
+
+    def _remember(self, page: StoredPage) -> None:
+        if not self._retired:
+            self._memory.put((self.index, page.row.project), page, page.size_bytes)
 
     async def _row(self, project: str) -> Page | None:
         try:
@@ -216,7 +248,7 @@ class Pages:
             self._refresh.late()
             return _stale(page, LATE)
         try:
-            new = flight.result()
+            new = self._landed(flight)
         except (UpstreamError, HostError, OfflineError) as error:
             return _stale(page, error.reason)
         if new.row.fetched_at == page.row.fetched_at:
@@ -239,13 +271,25 @@ class Pages:
             self._awaited.give_up(project)
             self._refresh.late()
             raise UpstreamUnavailableError(self.index, "no answer in time; still asking")
-        new = flight.result()
+        new = self._landed(flight)
         return Answer(new, "misses" if leading else "joins", _fetched_status(leading, "miss"))
 
     def _fly(
         self, project: str, before: Page | None, wanted: Variant | None = None
     ) -> tuple[asyncio.Task[StoredPage], bool]:
+        if self._retired or not self._may_ask(project):
+            raise self._overtaken()
         return self._flights.join(project, lambda: self._bring(project, before, wanted))
+
+    def _landed(self, flight: asyncio.Task[StoredPage]) -> StoredPage:
+        """Return what a flight has brought; UpstreamUnavailableError if a reload broke it off."""
+        if flight.cancelled():
+            raise self._overtaken()
+        return flight.result()
+
+    def _overtaken(self) -> UpstreamUnavailableError:
+        # `catalog` asks again under the settings that are in force.
+        return UpstreamUnavailableError(self.index, "its settings have just changed")
 
     async def _bring(self, project: str, before: Page | None, wanted: Variant | None) -> StoredPage:
         """The flight: refresh, then replace what memory holds. Runs once per page at a time."""
@@ -281,7 +325,7 @@ class Pages:
         old = self._memory.get((self.index, project))
         if old is not None and old.row.body == row.body and old.row.serial == row.serial:
             page.renderings = old.renderings  # a 304, or the same page again: still ready-made
-        self._memory.put((self.index, project), page, page.size_bytes)
+        self._remember(page)
         return page
 
     def _note_failure(self, project: str, failed: Failed) -> None:

@@ -13,6 +13,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,7 +25,12 @@ from pypicached.cache.refresh import OnParsed, Refresh
 from pypicached.cache.renderings import VARY
 from pypicached.cache.stored import StoredPage
 from pypicached.cache.worker import Worker, WorkerError, on_disk
-from pypicached.errors import OfflineError, ProjectNotFoundError, UpstreamAnswerError
+from pypicached.errors import (
+    OfflineError,
+    ProjectNotFoundError,
+    PypicachedError,
+    UpstreamAnswerError,
+)
 from pypicached.ledger import CachedFiles, Page
 from pypicached.ownership import IndexRule
 from pypicached.simple.negotiate import Format
@@ -86,8 +92,16 @@ class RenderedList(msgspec.Struct, frozen=True):
             return False
 
 
+class _Indexes(NamedTuple):
+    """Whose lists there are, and the rules by which names are left out: replaced as one."""
+
+    pages: Mapping[str, Pages]
+    # As a worker process takes them.
+    rules: str
+
+
 class ProjectLists:
-    """Project lists, of one index or of all together."""
+    """Project lists, of one index or of all together. Single-threaded; any number of requests."""
 
     def __init__(
         self,
@@ -101,7 +115,6 @@ class ProjectLists:
         offline: Offline,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.pages = pages
         self._files = files
         self._offline = offline
         self._now = now
@@ -110,10 +123,21 @@ class ProjectLists:
         self._worker = worker
         self._store = store
         self._budget = budget
-        self._rules = msgspec.json.encode(rules).decode()
         self._directory = store.root / "lists"
         self._flights: Flights[str, RenderedList] = Flights()
         self._rendered: dict[str, RenderedList] = {}
+        self.apply(pages, rules)
+
+    def apply(self, pages: Mapping[str, Pages], rules: Sequence[IndexRule]) -> None:
+        """Have these indexes instead, from now on; what is on its way is asked for again."""
+        self._indexes = _Indexes(dict(pages), msgspec.json.encode(rules).decode())
+        for name in self._cached.keys() - pages.keys():
+            del self._cached[name]
+
+    @property
+    def pages(self) -> Mapping[str, Pages]:
+        """The lists by index. Not to be held across an `await`."""
+        return self._indexes.pages
 
     @property
     def cache_control(self) -> str | None:
@@ -137,7 +161,23 @@ class ProjectLists:
         Raises ProjectNotFoundError if no index offers a list, UpstreamError if one fails, HostError
         if this host does.
         """
-        asked = [self.pages[index]] if index is not None else list(self.pages.values())
+        while True:
+            indexes = self._indexes
+            try:
+                found = await self._get(indexes, index, format_, coding)
+            except PypicachedError:
+                if indexes is self._indexes:
+                    raise
+            else:
+                if indexes is self._indexes:
+                    return found
+
+    async def _get(
+        self, indexes: _Indexes, index: str | None, format_: Format, coding: str
+    ) -> tuple[RenderedList, list[Answer]]:
+        if index is not None and index not in indexes.pages:
+            raise ProjectNotFoundError("there is no index of that name")
+        asked = [indexes.pages[index]] if index is not None else list(indexes.pages.values())
         # At once, so that all of them together take no longer than one deadline (rule 41).
         get = self._list_cached if self._offline.on else _list_all
         answers = await asyncio.gather(*(get(pages) for pages in asked))
@@ -150,12 +190,12 @@ class ProjectLists:
         shape = "json" if format_ is Format.JSON else "html"
         slot = f"{index or ''}.{shape}.{coding}"
         rows = [answer.page.row for answer in present]
-        revision = "".join(f"{row.index}:{row.fetched_at};" for row in rows)
+        revision = "".join(f"{row.index}:{row.fetched_at};" for row in rows) + indexes.rules
         name = f"{slot}.{hashlib.sha256(revision.encode()).hexdigest()[:16]}"
         rendered = self._rendered.get(slot)
         if rendered is None or rendered.path.name != name or not rendered.whole:
             flight, _ = self._flights.join(
-                name, lambda: self._render(slot, name, rows, shape, coding)
+                name, lambda: self._render(slot, name, rows, (shape, coding, indexes.rules))
             )
             rendered = await asyncio.shield(flight)
         return rendered, answers
@@ -184,8 +224,10 @@ class ProjectLists:
         return answer
 
     async def _render(
-        self, slot: str, name: str, rows: list[Page], shape: str, coding: str
+        self, slot: str, name: str, rows: list[Page], how: tuple[str, str, str]
     ) -> RenderedList:
+        """Have a worker make a list of rows: `how` are its format and coding, and the rules."""
+        _, coding, _ = how
         path = self._directory / name
         with on_disk(), contextlib.ExitStack() as stack:
             sources: list[str] = []
@@ -196,7 +238,7 @@ class ProjectLists:
             # It may have been removed. Never before `tmp/` took a file: what has gone together with
             # `tmp/` is a whole disk, and its mount point no place for us.
             self._directory.mkdir(exist_ok=True, mode=0o700)
-            await self._worker.run("lists", str(path), shape, coding, self._rules, *sources)
+            await self._worker.run("lists", str(path), *how, *sources)
             about = path.stat()
             digest = await self._store.disk.run(_sha256, path)
         headers = {"ETag": f'"{digest[:32]}"', "Vary": VARY}

@@ -47,6 +47,11 @@ class Recall:
         self._waiting[key] = None
         self._wanted.set()
 
+    def forget(self, index: str) -> None:
+        """An index is another one now: whatever is met of it is looked at anew."""
+        for key in [key for key in self._known if key[0] == index]:
+            del self._known[key]
+
     async def run(self, look: Callable[[str, str, float], Awaitable[float]]) -> None:
         """Have `look(index, project, seconds)` look at what waits, until cancelled.
 

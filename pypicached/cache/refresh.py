@@ -83,6 +83,10 @@ class Refresh:
         # Projects of which the ledger does not hold what upstream said last.
         self._unwritten: set[str] = set()
 
+    def believe_after(self, seconds: float) -> None:
+        """Believe after so long what still says that an older page is the right one."""
+        self._serials.believe_after_seconds = seconds
+
     async def run(self, project: str, before: Page | None, on_parsed: OnParsed) -> Page:
         """Ask upstream and store the answer; return the new row. Raises UpstreamError.
 

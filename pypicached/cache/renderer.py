@@ -35,10 +35,9 @@ class Renderer:
         self._disk = disk
         self._gate = gate
         self._now = now
-        scope = "private" if private else "public"
-        self._cache_control = f"{scope}, max-age={int(ttl)}"
-        # What is listed offline is not what is there once we are online again.
-        self._offline_cache_control = f"{scope}, no-cache"
+        self._scope = "private" if private else "public"
+        # Seconds; of renderings that are made from now on.
+        self.ttl = ttl
 
     def keep_parsed(self, row: Page, parsed: ProjectPage) -> None:
         """Keep what the answer behind `row` was parsed into: it need not be decoded again."""
@@ -58,10 +57,11 @@ class Renderer:
 
     async def render(self, row: Page, variant: Variant) -> Rendering:
         """Render a page; its row must be "present". OfflineError if it would list nothing."""
-        cached, cache_control = None, self._cache_control
+        cached, cache_control = None, f"{self._scope}, max-age={int(self.ttl)}"
         if variant.cached is not None:
             cached = await self._ledger.files.paths_of(row.index, row.project)
-            cache_control = self._offline_cache_control
+            # What is listed offline is not what is there once we are online again.
+            cache_control = f"{self._scope}, no-cache"
         return await build_rendering(
             self._decoded.get(row).page,
             variant,

@@ -18,7 +18,7 @@ class Serials:
     """Decides for the pages of one index. Single-threaded; what it knows is lost at a restart."""
 
     def __init__(self, believe_after_seconds: float, now: Callable[[], float] = time.time) -> None:
-        self._believe_after = believe_after_seconds
+        self.believe_after_seconds = believe_after_seconds
         self._now = now
         # Project → when an older page was first seen.
         self._lagging: dict[str, float] = {}
@@ -30,7 +30,7 @@ class Serials:
             return False
         now = self._now()
         since = self._lagging.setdefault(project, now)
-        if 0 <= now - since < self._believe_after:
+        if 0 <= now - since < self.believe_after_seconds:
             if len(self._lagging) > MOST:
                 del self._lagging[next(iter(self._lagging))]
             return True

@@ -160,6 +160,11 @@ class StoredFiles:
         self._removals += 1
         self._entries.pop(key, None)
 
+    def forget_all(self) -> None:
+        """Drop every entry from memory: others may own their projects by now."""
+        self._removals += 1
+        self._entries.clear()
+
     def _forget(self, digests: set[str]) -> None:
         self._removals += 1
         for digest in digests:

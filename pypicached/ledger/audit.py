@@ -91,23 +91,29 @@ class Audit:
 
     async def keep(self, seconds: float) -> int:
         """Note from now on, and for so long; 0 is off: what there is goes, and how many rows that
-        were is returned. Raises LedgerError.
+        were is returned. Raises LedgerError; then it stays as it was.
         """
-        self._keep_seconds = seconds
-        if self.on:
-            async with self._writer.transaction() as db:
-                await db.executemany(BEGIN, [(self._now(), 0), (self._now(), 1)])
-            return 0
-        return await self._drop_all()
-
-    async def _drop_all(self) -> int:
-        self._noted = (Noted(), Noted())
-        dropped = 0
         async with self._writer.transaction() as db:
-            for refused in (0, 1):
-                dropped += await _drop(db, refused, float("inf"))
-                await db.execute(END, (refused,))
+            dropped = await self.write_keep(db, seconds)
+        self.kept(seconds)
         return dropped
+
+    async def write_keep(self, db: aiosqlite.Connection, seconds: float) -> int:
+        """Do the ledger's part of `keep` within a transaction; `kept` is told when it is over."""
+        dropped = 0
+        if seconds > 0:
+            await db.executemany(BEGIN, [(self._now(), 0), (self._now(), 1)])
+            return 0
+        for refused in (0, 1):
+            dropped += await _drop(db, refused, float("inf"))
+            await db.execute(END, (refused,))
+        return dropped
+
+    def kept(self, seconds: float) -> None:
+        """Do the memory's part of `keep`, at once behind the transaction."""
+        self._keep_seconds = seconds
+        if not self.on:
+            self._noted = (Noted(), Noted())
 
     # ── noting ───────────────────────────────────────────────────────────────────────────────
 

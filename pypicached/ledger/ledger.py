@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Ledger:
         self,
         path: Path,
         notes: list[str],
+        writer: Writer,
         pages: Pages,
         files: Files,
         usage: Usage,
@@ -39,11 +40,26 @@ class Ledger:
     ) -> None:
         self.path = path
         self.notes = notes
+        self._writer = writer
         self.pages = pages
         self.files = files
         self.usage = usage
         self.audit = audit
         self._opened = _identity(path)
+
+    async def take_in(
+        self, addresses: Mapping[str, str], keep_seconds: float
+    ) -> tuple[list[str], int]:
+        """Be told where indexes are, and for how long clients are remembered (0: not at all).
+
+        Returns the indexes that have moved, whose pages went; and how many records of clients went
+        because none are to be kept. All of it is done, or nothing: LedgerError.
+        """
+        async with self._writer.transaction() as db:
+            moved = await self.pages.write_addresses(db, addresses)
+            dropped = await self.audit.write_keep(db, keep_seconds)
+        self.audit.kept(keep_seconds)
+        return moved, dropped
 
     def size_bytes(self) -> int:
         """Return the size of the ledger on disk, its write-ahead log included."""
@@ -93,7 +109,7 @@ class Ledger:
             stack.push_async_callback(usage.flush)
             stack.callback(writer.wait_again)
             pages, files = Pages(writer, reader, commands), Files(writer, reader, commands)
-            yield cls(path, notes, pages, files, usage, audit)
+            yield cls(path, notes, writer, pages, files, usage, audit)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

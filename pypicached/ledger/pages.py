@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import aiosqlite
 
 from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.rows import Page
@@ -182,21 +184,24 @@ class Pages:
             dropped = await db.execute(DROP_ABSENT, (moment,))
             return dropped.rowcount
 
-    async def note_address(self, index: str, url: str) -> bool:
-        """Remember where an index is; return whether its pages were of another address, and went.
+    async def write_addresses(
+        self, db: aiosqlite.Connection, addresses: Mapping[str, str]
+    ) -> list[str]:
+        """Remember where indexes are; return those whose pages were of another address, and went.
 
         Another address is another index: what the old one said is neither fresh nor fit to be
         served stale, and its absence there means nothing. What it had put into quarantine stays
-        there until the new one says otherwise.
+        there until the new one says otherwise. Within a transaction.
         """
-        async with self._writer.transaction() as db:
+        moved = []
+        for index, url in addresses.items():
             rows = await db.execute_fetchall(GET_ADDRESS, (index,))
             known = next((row[0] for row in rows), None)
             if known == url:
-                return False
+                continue
             await db.execute(PUT_ADDRESS, (index, url))
-            if known is None:
-                return False
-            await db.execute(EMPTY_QUARANTINED, (index,))
-            await db.execute(DELETE_INDEX, (index,))
-            return True
+            if known is not None:
+                await db.execute(EMPTY_QUARANTINED, (index,))
+                await db.execute(DELETE_INDEX, (index,))
+                moved.append(index)
+        return moved

@@ -16,6 +16,7 @@ from pypicached.upstream.offline import Offline
 from pypicached.upstream.pages import PageAnswer, Validators, open_page, page_url
 from pypicached.upstream.probing import Probing
 from pypicached.upstream.proxies import Proxies, Proxy
+from pypicached.upstream.retiring import Retiring
 from pypicached.upstream.sessions import Reach
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Proxy",
     "RangesRefusedError",
     "Reach",
+    "Retiring",
     "Validators",
     "fetch_part",
     "head_length",

@@ -84,6 +84,7 @@ class Connection:
         self._authorization = authorization
         self._reread = reread
         self._on_request = on_request
+        self._closed = False
         self._head_seconds = limits.connect_seconds + limits.idle_seconds
         self._homing = asyncio.Lock()
         self._sessions = Sessions(
@@ -98,8 +99,14 @@ class Connection:
         """Whether this index is asked with credentials."""
         return self._authorization() is not None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return any(host.active for host in self.hosts)
+
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; from then on nothing is asked."""
+        self._closed = True
         await self._sessions.close()
 
     async def read_some(self, answer: aiohttp.ClientResponse) -> bytes:
@@ -131,11 +138,11 @@ class Connection:
         """
         until = None if within is None else asyncio.get_running_loop().time() + within
         for _ in range(MAX_REDIRECTS + 1):
-            self._check_online()
+            self._check_open()
             # A page is brought when its end is; a file's host is well when it begins to answer.
             turn = self.hosts.of(url).turn(url, files=kind == "file", by_head=kind != "page")
             async with turn as told, self._until(until):
-                self._check_online()  # it may have waited for its turn
+                self._check_open()  # it may have waited for its turn
                 answer = await self._ask(kind, method, url, headers, decode, fresh, told)
                 try:
                     if answer.status not in REDIRECTS:
@@ -152,9 +159,11 @@ class Connection:
         """Whether nothing is asked, by the operator's word."""
         return self._offline.on
 
-    def _check_online(self) -> None:
+    def _check_open(self) -> None:
         if self._offline.on:
             raise OfflineError("upstreams are not asked")
+        if self._closed:
+            raise UpstreamUnavailableError(self.name, "its settings have changed")
 
     @contextlib.asynccontextmanager
     async def _until(self, moment: float | None) -> AsyncIterator[None]:

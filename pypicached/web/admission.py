@@ -29,22 +29,27 @@ HEADER = "X-Forwarded-For"
 class Connection(RequestHandler):
     """One connection of the public listener, which remembers who is at its other end."""
 
-    __slots__ = ("client",)
+    __slots__ = ("client", "judged_by")
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         # None while nobody has asked, and for ever where a trusted proxy speaks for many.
         self.client: Client | None = None
+        self.judged_by: Clients | None = None
 
 
 class Admission:
     """Asked once per request, before anything else is done. Single-threaded."""
 
     def __init__(self, clients: Clients, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._clients = clients
         self._now = now
         self._told_at: float | None = None
         self._untold = 0
+        self.apply(clients)
+
+    def apply(self, clients: Clients) -> None:
+        """Judge by other networks, from the next request on, on connections that stand too."""
+        self._clients = clients
         # Whether anybody may be turned away.
         self.limited = clients.limited
 
@@ -52,13 +57,13 @@ class Admission:
         """Return the client of a request that came over a `Connection`."""
         connection = request.protocol
         assert isinstance(connection, Connection)
-        if connection.client is not None:
+        if connection.client is not None and connection.judged_by is self._clients:
             return connection.client
         peer = request.get_extra_info("peername")
         client = self._clients.find(peer)
         if client.trusted:
             return self._clients.find(peer, request.headers.getall(HEADER, ()))
-        connection.client = client
+        connection.client, connection.judged_by = client, self._clients
         return client
 
     def check(self, client: Client) -> None:

@@ -73,11 +73,8 @@ class PublicApp:
         self._files = files
         self._metrics = metrics
         self._audit = audit
-        self._indexes = frozenset(indexes)
-        self._access_log = access_log
-        # Who asks is looked up at once, also for the log of a request that its client gives up.
-        self._looks = access_log or admission.limited
         self._admission = admission
+        self.apply(indexes, access_log=access_log)
         self._sweep = sweep
         self._boot = secrets.token_hex(3)
         self._numbers = itertools.count(1)
@@ -90,6 +87,13 @@ class PublicApp:
             "readyz": people.readyz,
             "metrics": people.metrics,
         }
+
+    def apply(self, indexes: Collection[str], *, access_log: bool) -> None:
+        """Have these indexes, from the next request on, and log or not."""
+        self._indexes = frozenset(indexes)
+        self._access_log = access_log
+        # Who asks is looked up at once, also for the log of a request that its client gives up.
+        self._looks = access_log or self._admission.limited
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -44,39 +45,49 @@ CONTENT_PATH = re.compile(r"/[0-9a-f]{32,128}/|/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]
 CONTENT_TYPES = {"file": "application/octet-stream", "metadata": "text/plain; charset=utf-8"}
 
 
+class Terms(NamedTuple):
+    """How files of one index are answered; `cold_deadline`: seconds to the first byte."""
+
+    private: bool
+    cold_deadline: float
+
+
 class FileHandler:
-    """The handler of `/files/{index}/{host}/{path}`."""
+    """The handler of `/files/{index}/{host}/{path}`.
+
+    `terms` are by index, and replaced as one: a request holds on to those that it began with.
+    """
 
     def __init__(
         self,
         files: Files,
         usage: Usage,
         audit: Audit,
-        *,
-        private: Mapping[str, bool],
-        cold_deadlines: Mapping[str, float],
+        terms: Mapping[str, Terms],
     ) -> None:
         self._files = files
         self._usage = usage
         self._audit = audit
-        self._private = private
-        self._cold_deadlines = cold_deadlines
+        self.terms = terms
 
     async def handle(self, exchange: Exchange, index: str, tail: str) -> web.StreamResponse:
         """Answer one file. Raises what `web.errors` has a status for."""
+        terms = self.terms.get(index)
         key = self._key(exchange, index, tail)
+        if terms is None:
+            raise FileNotListedError("there is no index of that name")
         hit = self._files.stored.ready(key)
         if hit is not None:
-            return await self._send_hit(exchange, key, hit)
+            return await self._send_hit(exchange, key, hit, terms)
         try:
             # What its page takes is a part of what a file's first byte may take.
-            by = asyncio.get_running_loop().time() + self._cold_deadlines[key.index]
+            by = asyncio.get_running_loop().time() + terms.cold_deadline
             if exchange.bodiless and key.kind == "file":
-                return await self._head(exchange, key, by)
+                return await self._head(exchange, key, by, terms)
             found = await self._files.open(key)
             if isinstance(found, Hit):
-                return await self._send_hit(exchange, key, found)
-            return await self._send_miss(exchange, key, found, by)
+                return await self._send_hit(exchange, key, found, terms)
+            return await self._send_miss(exchange, key, found, by, terms)
         except (UpstreamError, OfflineError):
             exchange.result = "errors"
             self._usage.count(key.kind, key.index, "errors")
@@ -86,8 +97,6 @@ class FileHandler:
         path = request_key(tail)
         if path is None:
             raise BadNameError("that is no path that an index can publish")
-        if index not in self._private:
-            raise FileNotListedError("there is no index of that name")
         sidecar = path.endswith(SIDECAR)
         exchange.kind = "metadata" if sidecar else "file"
         exchange.index = index
@@ -96,10 +105,12 @@ class FileHandler:
 
     # ── hits ─────────────────────────────────────────────────────────────────────────────────
 
-    async def _send_hit(self, exchange: Exchange, key: FileKey, hit: Hit) -> web.StreamResponse:
+    async def _send_hit(
+        self, exchange: Exchange, key: FileKey, hit: Hit, terms: Terms
+    ) -> web.StreamResponse:
         file = hit.file
         try:
-            headers = self._headers(key, f'"{file.sha256}"', "pypicached; hit")
+            headers = _headers(key, terms, f'"{file.sha256}"', "pypicached; hit")
             answer = conditional(exchange, headers, file.size_bytes)
             sent = 0 if exchange.bodiless or answer.status in (304, 416) else answer.length
             self._count(exchange, key, "hits", file.project, sent)
@@ -123,22 +134,6 @@ class FileHandler:
             if hit.fd >= 0:
                 os.close(hit.fd)
 
-    def _headers(self, key: FileKey, etag: str | None, cache_status: str) -> CIMultiDict[str]:
-        scope = "private" if self._private[key.index] else "public"
-        lasting = CONTENT_PATH.search(key.path) and key.kind == "file"
-        age = f"max-age={YEAR_SECONDS}, immutable" if lasting else "max-age=600"
-        headers = CIMultiDict(
-            {
-                "Content-Type": CONTENT_TYPES[key.kind],
-                "Accept-Ranges": "bytes",
-                "Cache-Control": f"{scope}, {age}",
-                "Cache-Status": cache_status,
-            }
-        )
-        if etag is not None:
-            headers["ETag"] = etag
-        return headers
-
     def _count(
         self, exchange: Exchange, key: FileKey, result: Result, project: str, octets: int
     ) -> None:
@@ -153,38 +148,42 @@ class FileHandler:
 
     # ── misses ───────────────────────────────────────────────────────────────────────────────
 
-    async def _head(self, exchange: Exchange, key: FileKey, by: float) -> web.StreamResponse:
+    async def _head(
+        self, exchange: Exchange, key: FileKey, by: float, terms: Terms
+    ) -> web.StreamResponse:
         """Answer HEAD without downloading anything (rule 55)."""
         hit = await self._files.stored.get(key)
         if hit is not None:
-            return await self._send_hit(exchange, key, hit)
+            return await self._send_hit(exchange, key, hit, terms)
         async with _first_byte(key, by):
             project, length, sha256 = await self._files.describe_length(key)
-        headers = self._headers(key, f'"{sha256}"' if sha256 else None, "pypicached; fwd=miss")
+        etag = f'"{sha256}"' if sha256 else None
+        headers = _headers(key, terms, etag, "pypicached; fwd=miss")
         if length is not None:
             headers["Content-Length"] = str(length)
         self._count(exchange, key, "misses", project, 0)
         return web.Response(headers=headers)
 
     async def _send_miss(
-        self, exchange: Exchange, key: FileKey, miss: Miss, by: float
+        self, exchange: Exchange, key: FileKey, miss: Miss, by: float, terms: Terms
     ) -> web.StreamResponse:
         download = miss.download
-        if download.age >= self._cold_deadlines[key.index]:
+        if download.age >= terms.cold_deadline:
             by = min(by, asyncio.get_running_loop().time() + AGAIN_SECONDS)
         try:
             async with _first_byte(key, by):
                 await download.wait_beyond(0)
+            self._files.check(key, miss)
             result: Result = "misses" if miss.leading else "joins"
             shared = 0 if miss.leading or exchange.bodiless else download.length or 0
             self._count(exchange, key, result, miss.project, shared)
             status = f"pypicached; fwd=miss; {'stored' if miss.leading else 'collapsed'}"
             sha256 = download.sha256 or download.source.expected.hashes.get("sha256")
-            headers = self._headers(key, f'"{sha256}"' if sha256 else None, status)
+            headers = _headers(key, terms, f'"{sha256}"' if sha256 else None, status)
             return await self._stream(exchange, key, miss, headers)
         except NoRoomError:
             self._count(exchange, key, "misses", miss.project, 0)
-            return await self._send_through(exchange, key, miss, by)
+            return await self._send_through(exchange, key, miss, by, terms)
         finally:
             download.detach()
 
@@ -215,7 +214,7 @@ class FileHandler:
         return response
 
     async def _send_through(
-        self, exchange: Exchange, key: FileKey, miss: Miss, by: float
+        self, exchange: Exchange, key: FileKey, miss: Miss, by: float, terms: Terms
     ) -> web.StreamResponse:
         """Stream a file that cannot be kept; whole, because nothing is there to take a range of."""
         through = self._files.pass_through(miss.download)
@@ -223,7 +222,9 @@ class FileHandler:
             async with _first_byte(key, by):
                 chunks = await stack.enter_async_context(through.open())
                 first = await anext(chunks, b"")
-            headers = self._headers(key, None, 'pypicached; fwd=miss; detail="no room to store"')
+            self._files.check(key, miss)
+            status = 'pypicached; fwd=miss; detail="no room to store"'
+            headers = _headers(key, terms, None, status)
             del headers["Accept-Ranges"]
             if through.length is not None:
                 headers["Content-Length"] = str(through.length)
@@ -241,6 +242,23 @@ class FileHandler:
             except PypicachedError:
                 cut_off(exchange.request)  # said in the log by whoever streams
         return response
+
+
+def _headers(key: FileKey, terms: Terms, etag: str | None, cache_status: str) -> CIMultiDict[str]:
+    scope = "private" if terms.private else "public"
+    lasting = CONTENT_PATH.search(key.path) and key.kind == "file"
+    age = f"max-age={YEAR_SECONDS}, immutable" if lasting else "max-age=600"
+    headers = CIMultiDict(
+        {
+            "Content-Type": CONTENT_TYPES[key.kind],
+            "Accept-Ranges": "bytes",
+            "Cache-Control": f"{scope}, {age}",
+            "Cache-Status": cache_status,
+        }
+    )
+    if etag is not None:
+        headers["ETag"] = etag
+    return headers
 
 
 @contextlib.asynccontextmanager

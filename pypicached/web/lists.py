@@ -36,7 +36,8 @@ class ListPages:
         self._lists = lists
         self._pages = pages
         self._usage = usage
-        self._cache_control = cache_control
+        # Of what is listed online.
+        self.cache_control = cache_control
         self._now = now
 
     async def handle(self, exchange: Exchange, index: str | None) -> web.StreamResponse:
@@ -58,7 +59,7 @@ class ListPages:
             {
                 "Content-Type": format_.content_type,
                 "Content-Length": str(rendered.length),
-                "Cache-Control": self._lists.cache_control or self._cache_control,
+                "Cache-Control": self._lists.cache_control or self.cache_control,
                 "Age": str(max(0, int(self._now() - oldest.page.vouched_at))),
                 "Cache-Status": oldest.cache_status,
                 **rendered.headers,

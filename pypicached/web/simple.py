@@ -77,11 +77,24 @@ class SimplePages:
         project = checked_name(raw_name)
         if project != raw_name:
             return redirect(exchange, f"../{project}/", 301)
-        self._gate.check_name(project)
-        revision, cached = self._gate.revision, self._catalog.cached_set
-        variant = Variant(*self.negotiate(exchange), exchange.up, revision, cached)
-        page = self._catalog.ready(project, index)
         forced = "no-cache" in (exchange.header("Cache-Control") or "").lower()
+        while True:
+            self._gate.check_name(project)
+            revision, cached = self._gate.revision, self._catalog.cached_set
+            variant = Variant(*self.negotiate(exchange), exchange.up, revision, cached)
+            answer, rendering = await self._rendered(exchange, project, index, variant, forced)
+            if revision == self._gate.revision:
+                break  # else it was overtaken by a reload: other rules are in force
+        if rendering.refused is not None:
+            exchange.index = answer.page.row.index
+            refuse(rendering.refused, project)
+        return self._respond(exchange, answer, rendering)
+
+    async def _rendered(
+        self, exchange: Exchange, project: str, index: str | None, variant: Variant, forced: bool
+    ) -> tuple[Answer, Rendering]:
+        """Return a page as it is wanted; `forced`: as upstream has it now."""
+        page = self._catalog.ready(project, index)
         if page is not None and page.row.state == "present" and not forced:
             answer = Answer(page, "hits", HIT)
         else:
@@ -90,10 +103,7 @@ class SimplePages:
         if rendering is None or not rendering.holds(self._now()):
             owner = self._catalog.pages[answer.page.row.index]
             rendering = await owner.render(answer.page, variant)
-        if rendering.refused is not None:
-            exchange.index = answer.page.row.index
-            refuse(rendering.refused, project)
-        return self._respond(exchange, answer, rendering)
+        return answer, rendering
 
     def with_slash(self, exchange: Exchange, raw_name: str) -> web.Response:
         """Redirect `/simple/{project}` to its page, normalized at once."""

@@ -24,8 +24,8 @@ class Sweep:
     """Looks after the connections of one server. `began` and `ended` are told of each request."""
 
     def __init__(self, *, clients: int, head_seconds: float) -> None:
-        self._clients = clients
-        self._head_seconds = head_seconds
+        self.clients = clients
+        self.head_seconds = head_seconds
         # Connections that have gone are dropped from these at each sweep.
         self._busy: set[object] = set()
         self._asked: set[object] = set()
@@ -54,9 +54,9 @@ class Sweep:
             connection
             for connection in idle
             if connection not in self._asked
-            and now - self._seen_at.setdefault(connection, now) >= self._head_seconds
+            and now - self._seen_at.setdefault(connection, now) >= self.head_seconds
         ]
-        over = len(connections) - len(late) - self._clients
+        over = len(connections) - len(late) - self.clients
         chosen = late + [c for c in idle if c not in late][: max(0, over)]
         for connection in chosen:
             if connection.transport is not None:

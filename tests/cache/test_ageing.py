@@ -63,7 +63,6 @@ async def test_ageing__spares_what_is_held(
         urls = await fill(daemon, wheels)
         await fetch(daemon, urls["bb"])  # pending: not in the ledger yet
         await daemon.parts.blobs.pins.add([parse_requirement("dd")])
-        assert daemon.parts.ageing is not None
         with daemon.parts.blobs.in_use(wheels["cc"].sha256):
             aged = await daemon.parts.ageing.drop()
         assert stored(daemon, wheels) == {"bb", "cc", "dd"}
@@ -103,7 +102,6 @@ async def test_ageing__used_between_batches(
             return await remove(wanted)
 
         monkeypatch.setattr(daemon.parts.blobs, "remove", use_the_others)
-        assert daemon.parts.ageing is not None
         assert (await daemon.parts.ageing.drop()).blobs == 2
         assert len(blobs_in(daemon)) == 3
 
@@ -121,7 +119,6 @@ async def test_ageing__disk_that_refuses(
 
     async with running(tmp_path, upstream.url, cache__prune_after="30d") as daemon:
         await fill(daemon, wheels)
-        assert daemon.parts.ageing is not None
         with monkeypatch.context() as patch:
             patch.setattr(Path, "unlink", refuse)
             with pytest.raises(HostError, match="Read-only"):
@@ -139,7 +136,9 @@ async def test_ageing__worker(
     """The daemon looks by itself, and again after a failure; without the setting nothing goes."""
     async with running(tmp_path, upstream.url) as daemon:
         await fill(daemon, wheels)
-        assert daemon.parts.ageing is None
+        daemon.clock.advance(400 * 86400)
+        assert await daemon.parts.ageing.drop() == ageing.Aged()
+        assert stored(daemon, wheels) == set(NAMES)
     monkeypatch.setattr(ageing, "FIRST_SECONDS", 0.001)
     monkeypatch.setattr(ageing, "EVERY_SECONDS", 0.001)
     drop, failures = ageing.Ageing.drop, iter([LedgerError("no"), OSError(5, "bad")])
@@ -159,3 +158,17 @@ async def test_ageing__worker(
 async def until_empty(daemon: Running) -> None:
     budget = daemon.parts.blobs.budget
     await until(lambda: blobs_in(daemon) == {} and budget.used_bytes == 0)
+
+
+async def test_ageing__another_age_at_once(
+    tmp_path: Path,
+    upstream: FakeUpstream,
+    wheels: dict[str, DistFile],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A daemon that never dropped anything begins when it is told an age, without a restart."""
+    monkeypatch.setattr(ageing, "FIRST_SECONDS", 0.001)
+    async with running(tmp_path, upstream.url) as daemon:
+        await fill(daemon, wheels)
+        daemon.parts.ageing.apply(30 * DAY)
+        await asyncio.wait_for(until_empty(daemon), 5)

@@ -119,6 +119,6 @@ async def test_pages__counted_with_every_change(ledger: Ledger) -> None:
     await ledger.pages.expire("b", None)
     await ledger.pages.renew("pypi", "a", 1.0)
     assert await ledger.pages.count() == 2
-    await ledger.pages.note_address("pypi", "one")
-    await ledger.pages.note_address("pypi", "two")
+    assert await ledger.take_in({"pypi": "one"}, 0) == ([], 0)
+    assert await ledger.take_in({"pypi": "two"}, 0) == (["pypi"], 0)
     assert await ledger.pages.count() == 0
