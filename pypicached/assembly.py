@@ -75,10 +75,12 @@ class Assembly:
         self,
         settings: Settings,
         stack: contextlib.AsyncExitStack,
+        configuration: Callable[[], list[str]],
         notes: list[str],
         now: Callable[[], float],
     ) -> None:
         self._settings = settings
+        self._configuration = configuration
         self._stack = stack
         self._notes = notes
         self._now = now
@@ -247,6 +249,7 @@ class Assembly:
             offline=self.offline,
             gate=self.gate,
             observations=self.observations,
+            configuration=self._configuration,
             notes=self._notes,
             now=self._now,
         )

@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 from aiohttp import web
@@ -24,6 +24,7 @@ from aiohttp import web
 from pypicached import __version__, dropins, reporting, systemd
 from pypicached.assembly import Assembly
 from pypicached.cache.recovery import reconcile
+from pypicached.configuration import Configuration
 from pypicached.control.app import Services, build_app
 from pypicached.errors import LedgerError
 from pypicached.host import lock_directory, make_directory, raise_descriptor_limit
@@ -37,7 +38,8 @@ from pypicached.listening import (
     take_handed,
 )
 from pypicached.logs import event
-from pypicached.settings import Settings, split_listen
+from pypicached.reloading import STARTING, STOPPING, Reloading
+from pypicached.settings import Loaded, Server, Settings, Source, split_listen
 from pypicached.upstream import Probing
 from pypicached.web.admission import describe_open
 from pypicached.web.app import PublicApp, PublicServer
@@ -62,26 +64,34 @@ class Daemon:
 
     def __init__(
         self,
-        settings: Settings,
-        notes: list[str],
+        loaded: Loaded,
+        source: Source,
         *,
-        chosen: Collection[str] = (),
         now: Callable[[], float] = time.time,
+        configure_logs: Callable[[Server], None] = lambda _server: None,
         on_ready: Callable[[list[str]], None] = lambda _listeners: None,
     ) -> None:
-        self._settings = settings
-        self._notes = notes
+        self.configuration = Configuration(loaded, source)
         # The dotted keys that somebody has set; the rest are defaults.
-        self._chosen = chosen
+        self._chosen = loaded.chosen
+        self._notes: list[str] = []
         self._now = now
+        self._configure_logs = configure_logs
         self._on_ready = on_ready
         self._stack = contextlib.AsyncExitStack()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self.reloading: Reloading | None = None
+
+    @property
+    def _settings(self) -> Settings:
+        return self.configuration.settings
 
     async def run(self) -> None:
         """Start, serve until a signal, stop in order. Raises StartError, LedgerError."""
         faulthandler.enable()
+        # First of all: its default action would end a daemon that was meant to reload.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         async with self.running():
             self._catch_signals()
             # Modules and parts stay till the end. Walking them again took a full collection 20 ms.
@@ -91,6 +101,7 @@ class Daemon:
             report = self._background(self._reporting().run(), "report to the service manager")
             self._on_ready(self.parts.operations.listeners)
             await self._stop.wait()
+            self._refuse_reloads()
             report.cancel()
             limit = self._settings.server.drain
             reporting.stopping(limit)
@@ -111,7 +122,9 @@ class Daemon:
     async def _start(self) -> None:
         self._handed = take_handed(systemd.listen_fds(), self._stack)
         clients = self._prepare_host()
-        parts = self.parts = Assembly(self._settings, self._stack, self._notes, self._now)
+        parts = self.parts = Assembly(
+            self._settings, self._stack, self.configuration.problems, self._notes, self._now
+        )
         await parts.open_state()
         parts.build_cache()
         self._background(parts.eviction.run(), "eviction")
@@ -122,9 +135,15 @@ class Daemon:
         self._background(self._flush(), "flush of counters")
         self._background(Probing(parts.connections.values()).run(), "probes of failing upstreams")
         app = parts.build_faces(clients)
+        self.reloading = Reloading(
+            self.configuration, parts, on_switched=self._on_switched, now=self._now
+        )
         self._background(parts.ageing.run(), "dropping of what is unused")
         self._background(parts.retiring.run(), "closing of connections that were replaced")
-        await self._listen(app)
+        await self._listen(app, self.reloading)
+        self._background(self.reloading.run(), "reloads by a signal")
+        self._stack.push_async_callback(self.reloading.close)
+        self.reloading.refusal = None
 
     def _prepare_host(self) -> int:
         """Take the directories; return how many clients the host allows."""
@@ -139,14 +158,11 @@ class Daemon:
             make_directory(server.control_socket.parent, "directory of the control socket")
         for directory in {cache.directory.resolve(), cache.ledger.parent.resolve()}:
             self._stack.callback(os.close, lock_directory(directory))
-        clients = raise_descriptor_limit(self._settings.limits.clients)
-        if clients < self._settings.limits.clients:
-            self._notes.append(f"the limit of open files allows only {clients} clients")
-        return clients
+        return raise_descriptor_limit(self._settings.limits.clients)
 
     # ── listening ────────────────────────────────────────────────────────────────────────────
 
-    async def _listen(self, app: PublicApp) -> None:
+    async def _listen(self, app: PublicApp, reloading: Reloading) -> None:
         """Bind everything before the first answer; control first, public last."""
         server = self._settings.server
         gid = find_group()
@@ -160,6 +176,7 @@ class Daemon:
                     explaining=self.parts.explaining,
                     history=self.parts.history,
                     warming=self.parts.warming,
+                    reload=reloading.reload,
                 ),
                 readers_gid=gid,
             ),
@@ -184,19 +201,30 @@ class Daemon:
         if interval is not None:
             self._background(reporting.feed_watchdog(interval), "watchdog")
         self.parts.operations.listeners = [address_of(bound) for bound in public]
-        self._warn_of_open_door()
+        self._note_hosting()
         self._warn_of_other_sockets()
         where = ", ".join(self.parts.operations.listeners)
         event(logger, logging.INFO, f"pypicached {__version__} serves on {where}")
 
-    def _warn_of_open_door(self) -> None:
-        settings = self._settings
+    def _note_hosting(self) -> None:
+        """Say where the settings in force and this host do not go together."""
+        settings, found = self._settings, []
+        clients = self.parts.sweep.clients
+        if clients < settings.limits.clients:
+            found.append(f"the limit of open files allows only {clients} clients")
         private = [i.name for i in settings.indexes if i.authentication != "none"]
         listeners = [] if settings.server.allow_from else self.parts.operations.listeners
         problem = describe_open(listeners, private)
         if problem is not None:
-            event(logger, logging.WARNING, problem)
-            self._notes.append(problem)
+            found.append(problem)
+        for note in found:
+            if note not in self.configuration.notes:
+                event(logger, logging.WARNING, note)
+        self.configuration.notes = found
+
+    def _on_switched(self, server: Server) -> None:
+        self._configure_logs(server)
+        self._note_hosting()
 
     def _warn_of_other_sockets(self) -> None:
         server = self._settings.server
@@ -239,7 +267,7 @@ class Daemon:
 
     async def _flush(self) -> None:
         """Write what was gathered, and forget absence that has run out, and what is too old."""
-        ledger, lasts = self.parts.ledger, self._settings.cache.negative_ttl
+        ledger = self.parts.ledger
         told = False
         for tick in itertools.count(1):
             await asyncio.sleep(FLUSH_SECONDS)
@@ -250,6 +278,7 @@ class Daemon:
             try:
                 await ledger.usage.flush()
                 if tick % FORGET_TICKS == 0:
+                    lasts = self._settings.cache.negative_ttl
                     await ledger.pages.drop_absent(self._now() - lasts)
                     await ledger.audit.drop_old()
             except LedgerError as error:
@@ -260,18 +289,22 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        # Its default action would end a daemon that an administrator meant to reload.
-        loop.add_signal_handler(signal.SIGHUP, _refuse_reload)
+
+    def _on_hangup(self) -> None:
+        if self.reloading is None:
+            event(logger, logging.WARNING, STARTING)
+        else:
+            self.reloading.want()
+
+    def _refuse_reloads(self) -> None:
+        if self.reloading is not None:
+            self.reloading.refusal = STOPPING
 
     def _on_signal(self) -> None:
         """The first signal stops in order, the second one at once."""
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
-
-
-def _refuse_reload() -> None:
-    event(logger, logging.WARNING, "SIGHUP: a new configuration needs a restart of the daemon")
 
 
 async def _cancel(task: asyncio.Task[object]) -> None:

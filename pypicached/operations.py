@@ -42,6 +42,7 @@ class Operations:
         offline: Offline,
         gate: Gate,
         observations: Observations,
+        configuration: Callable[[], list[str]],
         notes: list[str],
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -52,6 +53,8 @@ class Operations:
         self._offline = offline
         self._gate = gate
         self._observations = observations
+        # Blocks on the disk.
+        self._configuration = configuration
         self._now = now
         # Not `now`: a clock that is set back makes no uptime negative.
         self._started = time.monotonic()
@@ -63,7 +66,8 @@ class Operations:
 
     async def status(self) -> messages.Status:
         """Return one screen of truth: what is known, also where ledger or disk fail."""
-        problems = [*self._problems(), *await self._flush()]
+        problems = await self._blobs.store.disk.run(self._configuration)
+        problems += [*self._problems(), *await self._flush()]
         try:
             hit_rate = await self._hit_rate()
             files, _ = await self._ledger.files.totals()

@@ -17,7 +17,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from pypicached.daemon import Daemon
-from pypicached.settings import load
+from pypicached.settings import Source
 
 JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -129,7 +129,7 @@ async def running(
         "index_url": index_url,
     }
     given.update({name.replace("__", "."): value for name, value in overrides.items()})
-    loaded = load(config, {"HOME": str(directory), **(environment or {})}, given)
-    daemon = Daemon(loaded.settings, [], now=clock)
+    source = Source(config, {"HOME": str(directory), **(environment or {})}, given)
+    daemon = Daemon(source.load(), source, now=clock)
     async with daemon.running(), aiohttp.ClientSession(auto_decompress=True) as session:
         yield Running(daemon, daemon.parts.operations.listeners[0], session, clock)

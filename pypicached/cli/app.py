@@ -23,6 +23,7 @@ from pypicached.cli import (
     offline,
     pin,
     prune,
+    reload,
     serve,
     stats,
     status,
@@ -112,6 +113,7 @@ app.command("invalidate", rich_help_panel="Change")(invalidate.invalidate)
 app.command("pin", rich_help_panel="Change")(pin.pin)
 app.command("unpin", rich_help_panel="Change")(pin.unpin)
 app.command("offline", rich_help_panel="Change")(offline.offline)
+app.command("reload", rich_help_panel="Change")(reload.reload)
 app.command("backup", rich_help_panel="Change")(backup.backup)
 app.command("client", rich_help_panel="Set up")(client.client)
 app.add_typer(config.app, name="config", rich_help_panel="Set up")

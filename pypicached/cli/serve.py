@@ -45,7 +45,7 @@ def serve(
 
     from pypicached import logs
     from pypicached.daemon import Daemon
-    from pypicached.settings import load
+    from pypicached.settings import Server, Source
 
     overrides: dict[str, object] = {
         "server.listen": listen,
@@ -56,17 +56,19 @@ def serve(
         "cache.offline": offline or None,
         "server.control_socket": socket,
     }
-    loaded = load(config, os.environ, overrides)
-    server = loaded.settings.server
-    logs.configure(server.log_format, server.log_level, sys.stderr)
+    source = Source(config, os.environ, overrides)
+    loaded = source.load()
+
+    def configure_logs(server: Server) -> None:
+        logs.configure(server.log_format, server.log_level, sys.stderr)
+
+    configure_logs(loaded.settings.server)
     for warning in loaded.warnings:
         logs.event(logger, logging.WARNING, warning)
 
     async def run() -> None:
         on_ready = functools.partial(tell_clients, offline=loaded.settings.cache.offline)
-        daemon = Daemon(
-            loaded.settings, list(loaded.warnings), chosen=loaded.chosen, on_ready=on_ready
-        )
+        daemon = Daemon(loaded, source, configure_logs=configure_logs, on_ready=on_ready)
         await daemon.run()
 
     asyncio.run(run())

@@ -27,6 +27,7 @@ from pypicached.messages import (
     OfflineRequest,
     PinRequest,
     PruneRequest,
+    ReloadAnswer,
     RepairRequest,
 )
 from pypicached.requirement import Requirement, parse_requirement
@@ -65,6 +66,7 @@ class Services(NamedTuple):
     explaining: Explaining
     history: History
     warming: Warming
+    reload: Callable[[], Awaitable[ReloadAnswer]]
 
 
 def build_app(services: Services, *, readers_gid: int | None) -> web.Application:
@@ -95,6 +97,7 @@ def build_app(services: Services, *, readers_gid: int | None) -> web.Application
             web.post("/prune", handlers.prune),
             web.post("/invalidate", handlers.invalidate),
             web.post("/offline", handlers.offline),
+            web.post("/reload", handlers.reload),
             web.get("/verify", handlers.verify),
             web.post("/repair", handlers.repair),
             web.post("/backup", handlers.backup),
@@ -115,6 +118,7 @@ class _Handlers:
         self._explaining = services.explaining
         self._history = services.history
         self._warming = services.warming
+        self._reload = services.reload
 
     async def status(self, _: web.Request) -> web.Response:
         return _json(await self._operations.status())
@@ -158,6 +162,10 @@ class _Handlers:
         message = await _message(request, OfflineRequest)
         _log_change(request, "offline", message)
         return _json(self._operations.set_offline(message))
+
+    async def reload(self, request: web.Request) -> web.Response:
+        _log_change(request, "reload")
+        return _json(await self._reload())
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         message = await _message(request, PruneRequest)

@@ -33,6 +33,7 @@ from pypicached.messages import (
     PrunedFile,
     PruneLine,
     PruneRequest,
+    ReloadAnswer,
     RepairRequest,
     Stats,
     Status,
@@ -134,6 +135,10 @@ class ControlClient:
     def offline(self, request: OfflineRequest) -> OfflineAnswer:
         """Stop or resume asking upstreams; ControlError."""
         return self._ask("POST", "/offline", OfflineAnswer, request)
+
+    def reload(self) -> ReloadAnswer:
+        """Have the configuration read again; ControlError. With problems nothing changed."""
+        return self._ask("POST", "/reload", ReloadAnswer)
 
     def pins(self) -> list[PinRow]:
         """Return all pins; ControlError."""

@@ -19,6 +19,7 @@ are NDJSON: `Progress` lines, perhaps parts of the answer, and then one with the
 | `GET /pins` | `list[PinRow]` |
 | `GET /verify?project=a&project=b` (none: all) | NDJSON of `VerifyLine` |
 | `POST /repair` with `RepairRequest` | the same; what is damaged is dropped |
+| `POST /reload` | `ReloadAnswer` |
 | `POST /backup` | the bytes of a copy of the ledger, their number in `Content-Length` |
 | `POST /pin`, `POST /unpin` with `PinRequest` | `PinAnswer` |
 
@@ -27,6 +28,7 @@ Errors are `{"error": "one sentence"}` with 400 (wrong usage), 403 (not allowed)
 
 from pypicached.messages.basic import DownloadStatus, ErrorAnswer, Progress, iso
 from pypicached.messages.changing import (
+    ConfigProblem,
     InvalidateAnswer,
     InvalidateRequest,
     OfflineAnswer,
@@ -38,6 +40,8 @@ from pypicached.messages.changing import (
     PrunedFile,
     PruneLine,
     PruneRequest,
+    ReloadAnswer,
+    ReloadedKey,
     RepairRequest,
     VerifyAnswer,
     VerifyLine,
@@ -62,6 +66,7 @@ from pypicached.messages.looking import (
 )
 
 __all__ = [
+    "ConfigProblem",
     "DiskStatus",
     "DownloadStatus",
     "ErrorAnswer",
@@ -85,6 +90,8 @@ __all__ = [
     "PruneLine",
     "PruneRequest",
     "PrunedFile",
+    "ReloadAnswer",
+    "ReloadedKey",
     "RepairRequest",
     "Stats",
     "Status",

@@ -65,6 +65,37 @@ class OfflineAnswer(msgspec.Struct):
     downloads: int = 0
 
 
+class ReloadedKey(msgspec.Struct):
+    """What changed: `section.key`, `index.NAME.KEY`, `index.NAME`, or `index` (their order).
+
+    `what`: changed, added, removed or reordered.
+    """
+
+    key: str
+    what: str
+
+
+class ConfigProblem(msgspec.Struct):
+    """One problem of a configuration, in the words of `config check`."""
+
+    key: str
+    message: str
+    suggestion: str
+
+
+class ReloadAnswer(msgspec.Struct, kw_only=True):
+    """`pypicached reload`: what is in force by now; with any of `problems`, nothing changed.
+
+    `file` is the configuration file that was read; `needs_restart` are keys whose new value waits.
+    """
+
+    file: str | None = None
+    changed: list[ReloadedKey] = []
+    needs_restart: list[str] = []
+    warnings: list[str] = []
+    problems: list[ConfigProblem] = []
+
+
 class InvalidateRequest(msgspec.Struct, kw_only=True):
     """Exactly one of `projects`, `project_list` and `everything`; `index`: of that one only."""
 

@@ -201,6 +201,11 @@ class Hosts:
         """Return the host of a URL."""
         return self._get(_name(url))
 
+    def forget_urls(self) -> None:
+        """Forget what was asked last: a probe must not ask for what may be another index's now."""
+        for host in self._hosts.values():
+            host.last_succeeded = host.last_failed = None
+
     def _get(self, name: str) -> Host:
         host = self._hosts.get(name)
         if host is None:

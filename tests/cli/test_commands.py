@@ -15,12 +15,15 @@ from pypicached import __version__
 from pypicached.cli.app import app
 from pypicached.errors import LedgerError
 from pypicached.messages import (
+    ConfigProblem,
     InvalidateRequest,
     OfflineRequest,
     Progress,
     ProjectRow,
     PruneAnswer,
     PruneRequest,
+    ReloadAnswer,
+    ReloadedKey,
     Stats,
     Status,
 )
@@ -41,6 +44,7 @@ ASKING = (
     "pin",
     "unpin",
     "backup",
+    "reload",
     "client",
 )
 
@@ -422,6 +426,35 @@ def test_offline__says_how_it_is(
     result = _run("offline", switch, "--socket", control_socket)
     assert (result.exit_code, result.stdout) == (0, said)
     assert operations.asked == [OfflineRequest(switch == "on")]
+
+
+def test_reload__says_what_changed(control_socket: Path, operations: FakeOperations) -> None:
+    """What is in force by now goes to stdout; what waits, and what is to be thought about, not."""
+    operations.reloaded = ReloadAnswer(
+        file="/etc/pypicached/pypicached.toml",
+        changed=[ReloadedKey("policy.deny", "changed"), ReloadedKey("index.acme", "added")],
+        needs_restart=["server.listen", "cache.directory"],
+        warnings=["index.acme: its credentials cross the network in clear (http://)"],
+    )
+    result = _run("reload", "--socket", control_socket)
+    assert (result.exit_code, result.stdout) == (0, "policy.deny changed\nindex.acme added\n")
+    assert result.stderr.splitlines() == [
+        "pypicached: warning: index.acme: its credentials cross the network in clear (http://)",
+        "pypicached: needs a restart: server.listen, cache.directory",
+    ]
+    result = _run("reload", "--json", "--socket", control_socket)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert msgspec.convert(json.loads(result.stdout), ReloadAnswer) == operations.reloaded
+
+
+def test_reload__refused(control_socket: Path, operations: FakeOperations) -> None:
+    """A bad configuration is told as `config check` does, and the command ends with 2."""
+    problem = ConfigProblem("cache.max_sise", "unknown key", "did you mean max_size?")
+    operations.reloaded = ReloadAnswer(problems=[problem])
+    result = _run("reload", "--socket", control_socket)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[0] == "cache.max_sise: unknown key; did you mean max_size?"
+    assert _run("reload", "--json", "--socket", control_socket).exit_code == 2
 
 
 def test_invalidate__unknown(control_socket: Path) -> None:

@@ -37,6 +37,7 @@ from pypicached.messages import (
     PruneAnswer,
     PrunedFile,
     PruneRequest,
+    ReloadAnswer,
     Stats,
     Status,
     TopProject,
@@ -116,6 +117,7 @@ class FakeOperations:
         self.copies = 0
         self.fetched = [WHO, WHO]
         self.note = ""
+        self.reloaded = ReloadAnswer()
         self.projects = [ProjectRow("demo", 1, 1536, USED_AT, 7)]
 
     async def status(self) -> Status:
@@ -222,6 +224,12 @@ class FakeOperations:
             yield [part]
         yield WhoAnswer(USED_AT, self.note)
 
+    async def reload(self) -> ReloadAnswer:
+        """Return `reloaded`."""
+        if self.error:
+            raise self.error
+        return self.reloaded
+
     def set_offline(self, request: OfflineRequest) -> OfflineAnswer:
         """Have been online until now, with two downloads under way."""
         self.asked.append(request)
@@ -248,7 +256,16 @@ def serving(operations: FakeOperations, *, readers_gid: int | None = None) -> It
 
 
 async def _start(operations: FakeOperations, path: Path, readers_gid: int | None) -> web.AppRunner:
-    app = build_app(Services(*[cast(Any, operations)] * 5), readers_gid=readers_gid)
+    any_of_them = cast(Any, operations)
+    services = Services(
+        operations=any_of_them,
+        keeping=any_of_them,
+        explaining=any_of_them,
+        history=any_of_them,
+        warming=any_of_them,
+        reload=operations.reload,
+    )
+    app = build_app(services, readers_gid=readers_gid)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()

@@ -55,7 +55,7 @@ def test_rights__group(method: str, path: str) -> None:
     "path",
     [
         *("/prune", "/offline", "/pin", "/unpin", "/repair", "/backup", "/anything"),
-        *("/invalidate/x", "/warm/pinned"),
+        *("/invalidate/x", "/warm/pinned", "/reload"),
     ],
 )
 def test_rights__group_may_not_change(path: str) -> None:

@@ -1,0 +1,61 @@
+"""The settings in force, where they came from, and what `status` has to say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pypicached.messages import iso
+from pypicached.settings import Change, Loaded, Problem, Seen, Settings, Source, describe
+
+CHECK = "`pypicached config check` tells all"
+
+
+class Configuration:
+    """What was loaded last; its settings but for those that wait for a restart are in force."""
+
+    def __init__(self, loaded: Loaded, source: Source) -> None:
+        self.source = source
+        self.settings = loaded.settings
+        # What this host makes of the settings in force: told beside the warnings of the file.
+        self.notes: list[str] = []
+        self.needs_restart: list[str] = []
+        self._loaded = loaded
+        self._refused: str | None = None
+
+    def accept(self, loaded: Loaded, settings: Settings, restart: Sequence[Change]) -> None:
+        """Note that `settings` are in force now, and all of `loaded` after a restart."""
+        self.settings = settings
+        self.needs_restart = [change.key for change in restart]
+        self._loaded = loaded
+        self._refused = None
+
+    def refuse(self, problems: Sequence[Problem], now: float) -> None:
+        """Note that what was read just now is bad, and changed nothing."""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        first = describe(problems[0])
+        self._refused = (
+            f"the configuration was refused at {iso(now)}, and the settings of before stay in "
+            f"force: {first}{more}; {CHECK}"
+        )
+
+    def problems(self) -> list[str]:
+        """Return what an operator should know. Blocks on the disk; safe in any thread."""
+        found = [*self._loaded.warnings, *self.notes]
+        if self.needs_restart:
+            found.append(f"needs a restart: {', '.join(self.needs_restart)}")
+        if self._refused is not None:
+            found.append(self._refused)
+        elif (news := _news(self._loaded, self.source.look())) is not None:
+            found.append(f"{news}: `pypicached reload`")
+        return found
+
+
+def _news(loaded: Loaded, seen: Seen) -> str | None:
+    """Return what is new about the configuration file since it was loaded, if anything."""
+    if seen.path is None and loaded.path is not None:
+        return f"the configuration file {loaded.path} is gone, and what it said is in force"
+    if seen.path != loaded.path:
+        return f"the configuration file {seen.path} is not loaded"
+    if seen.digest != loaded.digest:
+        return f"the configuration file {seen.path} is newer than what is loaded"
+    return None

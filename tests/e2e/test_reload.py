@@ -1,0 +1,159 @@
+"""`pypicached reload` and SIGHUP with the real daemon, command, log and systemd's protocol."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import MakeDaemon
+from tests.e2e.process import DaemonProcess
+from tests.e2e.test_stopping import CUT_OFF, slow_transfer
+from tests.fake.threaded import ThreadedFakeUpstream
+from tests.fake.wheels import make_wheel
+
+BAD = '[cache]\nmax_sise = "1GiB"\npage_ttl = "soon"\n'
+
+
+@pytest.fixture
+def config(directory: Path) -> Path:
+    """Return a configuration file without a word."""
+    path = directory / "pypicached.toml"
+    path.write_text("")
+    return path
+
+
+@pytest.fixture
+def daemon(upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon, config: Path) -> DaemonProcess:
+    """Return a running daemon with that file."""
+    upstream.add("alpha", make_wheel("alpha", "1.0"))
+    return make_daemon(upstream.url).start("--config", str(config))
+
+
+def test_reload__says_what_changed(daemon: DaemonProcess, config: Path) -> None:
+    """Keys that changed, a line each, with 0; nothing, if nothing did; what waits, on stderr."""
+    (path,) = daemon.file_paths("alpha").values()
+    assert daemon.get(path)[0] == 200
+    done = daemon.command("reload")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "nothing changed\n", "")
+    config.write_text('[policy]\ndeny = ["alpha"]\n[server]\nlog_level = "debug"\n')
+    assert daemon.ask("status")["problems"] == [
+        f"the configuration file {config} is newer than what is loaded: `pypicached reload`"
+    ]
+    done = daemon.command("reload")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "server.log_level changed\npolicy.deny changed\n"
+    assert (daemon.get("/simple/alpha/")[0], daemon.get(path)[0]) == (403, 403)
+    assert daemon.ask("status")["problems"] == []
+    assert "uid 0: reload" in daemon.log
+    assert "configuration reloaded: server.log_level, policy.deny" in daemon.log
+
+    config.write_text('[cache]\nledger = "/nowhere/l.sqlite"\n')
+    done = daemon.command("reload")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "policy.deny changed")
+    assert done.stderr == "pypicached: needs a restart: cache.ledger\n"
+    document = daemon.ask("reload")
+    assert (document["changed"], document["needs_restart"]) == ([], ["cache.ledger"])
+    assert daemon.command("status", "--check").stdout == "needs a restart: cache.ledger\n"
+
+
+def test_reload__bad_file(daemon: DaemonProcess, config: Path) -> None:
+    """A bad file is refused with 2 and the words of `config check`; the old settings stay."""
+    config.write_text(BAD)
+    checked = daemon.command("config", "check", "--config", str(config))
+    done = daemon.command("reload")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        checked.stderr
+        + "pypicached: the configuration was refused, and the settings of before stay in force\n"
+    )
+    assert checked.stderr.count("\n") == 2
+    document = json.loads(daemon.command("reload", "--json").stdout)
+    assert (
+        document["problems"]
+        == json.loads(daemon.command("config", "check", "--config", str(config), "--json").stdout)[
+            "problems"
+        ]
+    )
+    assert daemon.command("reload", "--json").returncode == 2
+    assert daemon.get("/simple/alpha/")[0] == 200
+    (problem,) = daemon.ask("status")["problems"]
+    assert "the configuration was refused at" in problem
+
+
+def test_reload__no_daemon(make_daemon: MakeDaemon) -> None:
+    """Without a daemon it ends with 3."""
+    done = make_daemon().command("reload")
+    assert (done.returncode, "no daemon answers" in done.stderr) == (3, True)
+
+
+def test_sighup__as_the_command(daemon: DaemonProcess, config: Path) -> None:
+    """SIGHUP reloads too, tells the log, and the service manager when it begins and has ended."""
+    config.write_text('[policy]\ndeny = ["alpha"]\n')
+    before = time.monotonic_ns() // 1000
+    daemon.send(signal.SIGHUP)
+    notice = daemon.wait_notice("RELOADING=1")
+    began = int(notice.partition("MONOTONIC_USEC=")[2])
+    assert before <= began <= time.monotonic_ns() // 1000
+    assert daemon.wait_notice("READY=1") == "READY=1"
+    assert daemon.get("/simple/alpha/")[0] == 403
+    assert "configuration reloaded: policy.deny" in daemon.log
+    config.write_text(BAD)
+    daemon.send(signal.SIGHUP)
+    daemon.wait_notice("RELOADING=1")
+    daemon.wait_notice("READY=1")
+    assert daemon.log.count("ERROR configuration refused: cache.") == 2
+    assert daemon.get("/simple/alpha/")[0] == 403
+    assert daemon.stop() == 0
+
+
+def test_sighup__at_any_time(daemon: DaemonProcess) -> None:
+    """Any number of them harms nothing, also while it stops."""
+    for n in range(200):
+        daemon.send(signal.SIGHUP)
+        if n % 10 == 0:
+            assert daemon.get("/simple/alpha/")[0] == 200
+    for _ in range(20):
+        daemon.send(signal.SIGHUP)
+    daemon.send(signal.SIGTERM)
+    for _ in range(20):
+        daemon.send(signal.SIGHUP)
+    assert daemon.wait() == 0
+    assert not any(word in daemon.log for word in ("Traceback", "FATAL"))
+
+
+def test_reload__log(daemon: DaemonProcess, config: Path) -> None:
+    """Form, level and access log are other ones from the next line on."""
+    config.write_text('[server]\nlog_format = "json"\naccess_log = true\n')
+    assert daemon.command("reload").returncode == 0
+    before = len(daemon.log.splitlines())
+    assert daemon.get("/simple/alpha/")[0] == 200
+    lines = [json.loads(line) for line in daemon.log.splitlines()[before - 1 :]]
+    assert [line["event"] for line in lines if line["logger"] == "pypicached.access"] == [
+        "GET /simple/alpha/"
+    ]
+    config.write_text('[server]\nlog_level = "error"\naccess_log = true\n')
+    assert daemon.command("reload").returncode == 0
+    before = len(daemon.log.splitlines())
+    assert daemon.get("/simple/alpha/")[0] == 200
+    assert len(daemon.log.splitlines()) == before
+
+
+def test_reload__drain(upstream: ThreadedFakeUpstream, daemon: DaemonProcess, config: Path) -> None:
+    """A stop waits as long as `drain` says by then; while it waits, a reload is refused."""
+    config.write_text('[server]\ndrain = "3s"\n')
+    assert daemon.command("reload").stdout == "server.drain changed\n"
+    with slow_transfer(upstream, daemon) as (answer, _):
+        began = time.monotonic()
+        daemon.send(signal.SIGTERM)
+        daemon.wait_notice("STOPPING=1")
+        done = daemon.command("reload")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "the daemon is stopping" in done.stderr
+        assert daemon.wait() == 0
+        assert 3 <= time.monotonic() - began < 9
+        with pytest.raises(CUT_OFF):
+            answer.read()

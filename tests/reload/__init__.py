@@ -1,0 +1,1 @@
+"""`pypicached reload` and SIGHUP."""
