@@ -47,8 +47,8 @@ fmt: $(BIN)/.dev ## Format, and fix what ruff can fix
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(BIN)/.dev ## Measure: herd, resolving, huge pages, an outage, a million files (QUICK=1: smaller)
-	$(BIN)/python -m bench.herd $(if $(QUICK),--clients 50 --size 20MB)
+bench: $(BIN)/.dev ## Measure: beside the peers, resolving, huge pages, an outage, a million files (QUICK=1: smaller)
+	$(BIN)/python -m bench.wire $(if $(QUICK),--quick) $(ARGS)
 	$(BIN)/python -m bench.resolve $(if $(QUICK),--rounds 1)
 	$(BIN)/python -m bench.pages
 	$(BIN)/python -m bench.stale
@@ -100,4 +100,4 @@ debian-wheels: $(BIN)/.dev ## Write requirements/debian.txt, the wheels of the p
 
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .clients .peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

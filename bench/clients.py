@@ -12,21 +12,31 @@ import hashlib
 import selectors
 import socket
 import struct
+import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 import msgspec
+
+from bench.processes import REPOSITORY
 
 HEAD_BYTES = 64 * 1024
 PIECE_BYTES = 1024 * 1024
 # No client got anything for so long: the rest has failed.
 IDLE_SECONDS = 30.0
+# By then the processes of jobs side by side have started; and so far apart they begin.
+PROCESS_SECONDS = 1.0
+APART_SECONDS = 0.1
+CHUNKED_END = b"0\r\n\r\n"
 
 
 class Job(msgspec.Struct, frozen=True):
     """Whom to ask, and how: the first `hashers` hash, the others count.
 
     With `cut_first` one more client comes first, and resets its connection after `cut_at` bytes.
+    Whoever has not finished after `deadline_seconds` has failed. `begin_at` is a moment: jobs that
+    run beside one another begin when all their processes are there.
     """
 
     port: int
@@ -35,6 +45,9 @@ class Job(msgspec.Struct, frozen=True):
     hashers: int = 5
     cut_first: bool = False
     cut_at: int = 0
+    headers: dict[str, str] = {}
+    deadline_seconds: float = 600.0
+    begin_at: float = 0.0
 
 
 class Outcome(msgspec.Struct):
@@ -59,8 +72,13 @@ class Client:
         self.sock = socket.socket()
         self.sock.setblocking(False)
         self.sock.connect_ex(("127.0.0.1", job.port))
-        self._request = f"GET {job.path} HTTP/1.1\r\nHost: 127.0.0.1:{job.port}\r\n\r\n".encode()
+        # Closing tells the end of a body whose length nobody has announced.
+        headers = {"Host": f"127.0.0.1:{job.port}", **job.headers, "Connection": "close"}
+        lines = [f"GET {job.path} HTTP/1.1", *(f"{n}: {v}" for n, v in headers.items()), "", ""]
+        self._request = "\r\n".join(lines).encode()
         self._hash = hashlib.sha256() if hashes else None
+        # The end of a body in chunks, which is not to be taken for the end of a broken one.
+        self._tail: bytes | None = None
         self._cut_at = cut_at
         self._head = b""
         self._in_body = False
@@ -75,14 +93,22 @@ class Client:
         """Take what is there; return whether the transfer is over. Raises OSError."""
         if not self._in_body:
             return self._receive_head()
-        if self._hash is None:
+        if self._hash is None and self.outcome.announced >= 0:
             length = self.sock.recv_into(buffer, PIECE_BYTES, socket.MSG_TRUNC)
         else:
             length = self.sock.recv_into(buffer)
-            self._hash.update(buffer[:length])
-        if not length:
+            self._take(bytes(buffer[:length]))
+        if length:
+            return self._count(length)
+        if self.outcome.announced >= 0 or self._tail not in (None, CHUNKED_END):
             raise ConnectionError("closed early")
-        return self._count(length)
+        return self._finish(time.monotonic())
+
+    def _take(self, received: bytes) -> None:
+        if self._hash is not None:
+            self._hash.update(received)
+        if self._tail is not None:
+            self._tail = (self._tail + received)[-len(CHUNKED_END) :]
 
     def _receive_head(self) -> bool:
         received = self.sock.recv(HEAD_BYTES)
@@ -97,10 +123,11 @@ class Client:
         self.outcome.status = int(status_line.split(" ")[1])
         headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines)}
         self.outcome.announced = int(headers.get("content-length", "-1"))
-        if self.outcome.status != 200 or self.outcome.announced < 0:
-            raise ConnectionError(f"{status_line}, length {self.outcome.announced}")
-        if self._hash is not None:
-            self._hash.update(body)
+        if self.outcome.status != 200:
+            raise ConnectionError(status_line)
+        if headers.get("transfer-encoding") == "chunked":
+            self._tail = b""
+        self._take(body)
         return bool(body) and self._count(len(body))
 
     def _count(self, length: int) -> bool:
@@ -111,31 +138,75 @@ class Client:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.outcome.failure = "cut on purpose"
             return True
-        if self.outcome.received < self.outcome.announced:
+        if self.outcome.announced < 0 or self.outcome.received < self.outcome.announced:
             return False
+        return self._finish(now)
+
+    def _finish(self, now: float) -> bool:
         self.outcome.finished_at = now
         self.outcome.sha256 = self._hash.hexdigest() if self._hash is not None else ""
         self.outcome.failure = ""
         return True
 
 
+def run_apart(job: Job) -> list[Outcome]:
+    """Run the job in a process of its own."""
+    (outcomes,) = _run_processes({"": job}).values()
+    return outcomes
+
+
+def run_beside(jobs: Mapping[str, Job]) -> dict[str, list[Outcome]]:
+    """Run jobs at the same time, each in a process of its own, begun shortly one by one."""
+    first_at = time.monotonic() + PROCESS_SECONDS
+    jobs = {
+        name: msgspec.structs.replace(job, begin_at=first_at + number * APART_SECONDS)
+        for number, (name, job) in enumerate(jobs.items())
+    }
+    return _run_processes(jobs)
+
+
+def _run_processes(jobs: Mapping[str, Job]) -> dict[str, list[Outcome]]:
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", "bench.clients"],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for name in jobs
+    }
+    for name, process in running.items():
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(jobs[name]))
+        process.stdin.close()
+        process.stdin = None
+    outcomes = {}
+    for name, process in running.items():
+        out, _ = process.communicate()
+        if process.returncode:
+            raise RuntimeError("the load generator has failed")
+        outcomes[name] = msgspec.json.decode(out, type=list[Outcome])
+    return outcomes
+
+
 def run(job: Job) -> list[Outcome]:
     """Run the job to its end and return the outcomes, the cut client's first if there is one."""
+    time.sleep(max(0.0, job.begin_at - time.monotonic()))
     clients = [Client(job, hashes=False, cut_at=job.cut_at)] if job.cut_first else []
     clients += [Client(job, hashes=number < job.hashers) for number in range(job.clients)]
     with selectors.EpollSelector() as selector:
         for client in clients:
             selector.register(client.sock, selectors.EVENT_WRITE, client)
-        _drive(selector)
+        _drive(selector, time.monotonic() + job.deadline_seconds)
     for client in clients:
         client.sock.close()
     return [client.outcome for client in clients]
 
 
-def _drive(selector: selectors.BaseSelector) -> None:
+def _drive(selector: selectors.BaseSelector, until: float) -> None:
     buffer = memoryview(bytearray(PIECE_BYTES))
     while selector.get_map():
-        ready = selector.select(IDLE_SECONDS)
+        ready = selector.select(min(IDLE_SECONDS, max(0.0, until - time.monotonic())))
         if not ready:
             return
         for key, events in ready:

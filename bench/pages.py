@@ -20,7 +20,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from bench.targets import JSON_TYPE, memory_of, pypicached, reset_peak_of
+from bench.figures import print_table, shown, write_json
+from bench.processes import memory_of, reset_peak_of
+from bench.targets import JSON_TYPE, pypicached
 from tests.fake.threaded import ThreadedFakeUpstream
 from tests.fake.wheels import make_wheel
 
@@ -108,14 +110,16 @@ def measure(path: str, body: bytes, content_type: str) -> dict[str, Any]:
         upstream.add("small", make_wheel("small"))
         upstream.serve(path, body, content_type)
         direct = min(fetch(upstream.pages_origin + path) for _ in range(3))
-        with pypicached(upstream.url, Path(scratch) / "alone") as (base, pid):
+        with pypicached(upstream.url, Path(scratch) / "alone") as daemon:
+            base, pid = daemon.base, daemon.pid
             fetch(f"{base}/simple/small/")
             memory = memory_of(pid)["VmRSS"]
             reset_peak_of(pid)
             cold = fetch(base + path)
             grown = memory_of(pid)["VmHWM"] - memory
             again = fetch(base + path)
-        with pypicached(upstream.url, Path(scratch) / "beside") as (base, _):
+        with pypicached(upstream.url, Path(scratch) / "beside") as daemon:
+            base = daemon.base
             fetch(f"{base}/simple/small/")
             with SmallHits(base) as before:
                 time.sleep(1.0)
@@ -149,12 +153,10 @@ def main() -> int:
         "700k names, HTML": ("/simple/", *project_list()),
     }
     results = {name: measure(*case) for name, case in cases.items()}
-    print(f"{'':28}" + "".join(f"{name:>18}" for name in results))
-    for row in next(iter(results.values())):
-        cells = "".join(f"{result[row]:>18.1f}" for result in results.values())
-        print(f"{row:28}{cells}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(results, indent=2))
+    rows = next(iter(results.values()))
+    cells = [[row, *(shown(result[row]) for result in results.values())] for row in rows]
+    print_table(["", *results], cells)
+    write_json(options.json, results)
     return 0
 
 

@@ -25,11 +25,11 @@ from types import FrameType
 
 import msgspec
 
+from bench.processes import REPOSITORY
 from bench.rehearsal.playing import play
 from bench.rehearsal.scenarios import SCENARIOS, Scenario
 from bench.rehearsal.seen import Row
 from bench.rehearsal.table import render, summary
-from bench.targets import REPOSITORY
 
 TOOLS = ("pip", "uv")
 # Scenarios wait more than they work: two cores carry five.

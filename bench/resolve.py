@@ -18,7 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.targets import TargetError, pypicached
+from bench.figures import print_table, shown, write_json
+from bench.processes import TargetError
+from bench.targets import pypicached
 from tests.fake.threaded import ThreadedFakeUpstream
 from tests.fake.wheels import make_wheel
 
@@ -93,10 +95,10 @@ def measure(tool: str, upstream: ThreadedFakeUpstream, directory: Path) -> dict[
     upstream.clear()
     row["direct_seconds"], found = resolve(tool, upstream.url, directory / "direct")
     row["direct_wheel_bytes"] = wheel_bytes(upstream)
-    with pypicached(upstream.url, directory / "daemon") as (base, _):
+    with pypicached(upstream.url, directory / "daemon") as daemon:
         for name in ("cold", "warm"):
             upstream.clear()
-            seconds, through = resolve(tool, f"{base}/simple/", directory / name)
+            seconds, through = resolve(tool, daemon.index_url, directory / name)
             row[f"{name}_seconds"], row[f"{name}_wheel_bytes"] = seconds, wheel_bytes(upstream)
             if found != PROJECTS or through != PROJECTS:
                 raise TargetError(f"{tool} found {found} and {through} of {PROJECTS} projects")
@@ -128,8 +130,7 @@ def main() -> int:
             return 1
     summary = {tool: summarize(rows, total) for tool, rows in results.items()}
     show(summary, total)
-    if options.json is not None:
-        options.json.write_text(json.dumps({"wheel_bytes": total, **summary}, indent=2))
+    write_json(options.json, {"wheel_bytes": total, **summary})
     return 0
 
 
@@ -148,11 +149,9 @@ def summarize(rows: list[dict[str, Any]], total: int) -> dict[str, float]:
 def show(summary: dict[str, dict[str, float]], total: int) -> None:
     """Print a table, a column per client."""
     print(f"{PROJECTS} projects, {total / 1e6:.1f} MB of wheels, HTML index without sidecars\n")
-    print(f"{'':28}" + "".join(f"{tool:>14}" for tool in summary))
-    for name in next(iter(summary.values())):
-        cells = [summary[tool][name] for tool in summary]
-        text = [f"{cell:,.0f}" if name.endswith("bytes") else f"{cell:.3f}" for cell in cells]
-        print(f"{name:28}" + "".join(f"{cell:>14}" for cell in text))
+    rows = next(iter(summary.values()))
+    cells = [[name, *(shown(of_tool[name]) for of_tool in summary.values())] for name in rows]
+    print_table(["", *summary], cells)
 
 
 if __name__ == "__main__":

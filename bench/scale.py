@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +25,11 @@ from pathlib import Path
 import msgspec
 
 from bench import targets
+from bench.figures import Figure, as_json, is_broken, print_figures, write_json
+from bench.processes import REPOSITORY, TargetError, memory_of
 from bench.scaling.hits import Hits, Load, between, rate_of, worst_of
 from bench.scaling.ledger import Row, Shape, fill_blobs, name_of, plan, write
+from bench.targets import Target
 from pypicached.control.client import ControlClient
 from pypicached.errors import ControlError
 from pypicached.messages import Progress
@@ -45,23 +46,6 @@ EVICTED_SHARE = 0.01
 GIVE_UP_SECONDS = 180.0
 
 
-class Figure(msgspec.Struct):
-    """One line of the table; `promise` None: no promise was made."""
-
-    name: str
-    value: float
-    unit: str
-    promise: float | None = None
-    at_least: bool = False
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the promise holds."""
-        if self.promise is None:
-            return True
-        return self.value >= self.promise if self.at_least else self.value <= self.promise
-
-
 class EnoughError(Exception):
     """Stops a command from within once its first line has come."""
 
@@ -69,10 +53,10 @@ class EnoughError(Exception):
 class Daemon:
     """A daemon on the large cache, asked by commands and by small hits."""
 
-    def __init__(self, base: str, pid: int, directory: Path, hot: list[Row]) -> None:
-        self.pid = pid
+    def __init__(self, target: Target, directory: Path, hot: list[Row]) -> None:
+        self.pid = target.pid
         self._socket = directory / "control.sock"
-        self._load = Load(urllib.parse.urlsplit(base).port or 0, [row.url_path for row in hot])
+        self._load = Load(target.port, [row.url_path for row in hot])
         self.control = ControlClient([self._socket])
 
     def hits(self, connections: int = 1, pause_seconds: float = 0.0) -> Hits:
@@ -86,7 +70,7 @@ class Daemon:
         """Run a command as a person does, its output into a pipe."""
         subprocess.run(
             [sys.executable, "-m", "pypicached", *arguments, "--socket", str(self._socket)],
-            cwd=targets.REPOSITORY,
+            cwd=REPOSITORY,
             env={"PATH": os.environ["PATH"], "HOME": str(self._socket.parent)},
             stdout=subprocess.PIPE,
             check=True,
@@ -114,8 +98,8 @@ def serving(directory: Path, hot: list[Row], max_size: str) -> Iterator[tuple[Da
     """Run a daemon; gives it, and the seconds from its start until it was ready."""
     settings = {"PYPICACHED_CACHE__MAX_SIZE": max_size}
     began = time.monotonic()
-    with targets.pypicached(NOWHERE, directory, settings) as (base, pid):
-        yield Daemon(base, pid, directory, hot), time.monotonic() - began
+    with targets.pypicached(NOWHERE, directory, settings) as target:
+        yield Daemon(target, directory, hot), time.monotonic() - began
 
 
 def measure_commands(directory: Path, rows: list[Row]) -> list[Figure]:
@@ -226,25 +210,14 @@ def wait_for(holds: Callable[[], bool]) -> float:
     until = time.monotonic() + GIVE_UP_SECONDS
     while not holds():
         if time.monotonic() > until:
-            raise targets.TargetError("the daemon does not evict")
+            raise TargetError("the daemon does not evict")
         time.sleep(0.05)
     return time.monotonic()
 
 
 def memory_mb(pid: int, field: str) -> float:
     """Return a field of the process's memory in MB."""
-    return targets.memory_of(pid)[field] / 1e6
-
-
-def print_table(figures: list[Figure]) -> None:
-    """Print each figure beside its promise."""
-    print(f"{'':52}{'measured':>20}{'promised':>20}")
-    for figure in figures:
-        promise = ""
-        if figure.promise is not None:
-            promise = f"{'≥' if figure.at_least else '≤'} {figure.promise:g} {figure.unit}"
-        broken = "" if figure.is_kept else "  NOT KEPT"
-        print(f"{figure.name:52}{f'{figure.value:,.2f} {figure.unit}':>20}{promise:>20}{broken}")
+    return memory_of(pid)[field] / 1e6
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -287,14 +260,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="scale-", dir=options.where) as directory:
         try:
             figures = run(options, Path(directory))
-        except targets.TargetError as error:
+        except TargetError as error:
             print(error, file=sys.stderr)
             return 2
-    print_table(figures)
-    if options.json is not None:
-        rows = [msgspec.structs.asdict(figure) | {"kept": figure.is_kept} for figure in figures]
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
-    return 1 if options.strict and not all(figure.is_kept for figure in figures) else 0
+    print_figures(figures)
+    write_json(options.json, as_json(figures))
+    return 1 if options.strict and is_broken(figures) else 0
 
 
 if __name__ == "__main__":

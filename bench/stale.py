@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
 import statistics
 import sys
 import tempfile
@@ -17,7 +16,8 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from bench.targets import JSON_TYPE, listed_file, pypicached
+from bench.figures import print_table, shown, write_json
+from bench.targets import JSON_TYPE, pypicached
 from tests.fake.threaded import ThreadedFakeUpstream
 from tests.fake.wheels import make_wheel
 
@@ -55,9 +55,9 @@ def measure() -> dict[str, float]:
         wheels = [make_wheel("alpha", f"{n}.0", size_bytes=20_000) for n in range(200)]
         upstream.add("alpha", *wheels)
         settings = {"PYPICACHED_CACHE__PAGE_TTL": f"{TTL_SECONDS}s"}
-        with pypicached(upstream.url, Path(scratch), settings) as (base, _):
-            url, _ = listed_file(base, "alpha", wheels[0].filename)
-            page, file = "/simple/alpha/", urllib.parse.urlsplit(url).path
+        with pypicached(upstream.url, Path(scratch), settings) as daemon:
+            base = daemon.base
+            page, file = "/simple/alpha/", daemon.file_path("alpha", wheels[0].filename)
             median_microseconds(base, file, "pypicached; ")  # so that it is stored
             result = {
                 "page_fresh_us": median_microseconds(base, page, "pypicached; hit"),
@@ -78,10 +78,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
     result = measure()
-    for name, value in result.items():
-        print(f"{name:20}{value:10.2f}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=2))
+    print_table(["", ""], [[name, shown(value)] for name, value in result.items()])
+    write_json(options.json, result)
     return 0
 
 

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 from bench import targets
+from bench.figures import print_table, shown, write_json
+from bench.processes import REPOSITORY, TargetError
 from bench.resolve import PROJECTS, publish
 from tests.fake.threaded import ThreadedFakeUpstream
 
@@ -33,12 +35,12 @@ def seconds_of(line: list[str], environment: dict[str, str]) -> tuple[float, str
         capture_output=True,
         text=True,
         timeout=TIME_LIMIT_SECONDS,
-        cwd=targets.REPOSITORY,
+        cwd=REPOSITORY,
         check=False,
     )
     seconds = time.perf_counter() - began
     if done.returncode:
-        raise targets.TargetError(f"{line[2]} failed:\n{done.stderr[-2000:]}")
+        raise TargetError(f"{line[2]} failed:\n{done.stderr[-2000:]}")
     return seconds, done.stdout
 
 
@@ -55,7 +57,7 @@ def download(upstream: ThreadedFakeUpstream, home: Path) -> float:
     }
     seconds, _ = seconds_of(line, environment)
     if len(list(where.iterdir())) != PROJECTS:
-        raise targets.TargetError("pip did not bring the whole tree")
+        raise TargetError("pip did not bring the whole tree")
     return seconds
 
 
@@ -68,7 +70,7 @@ def warm(directory: Path) -> float:
     }
     seconds, out = seconds_of(line, environment)
     if len(json.loads(out)["items"]) != PROJECTS:
-        raise targets.TargetError("warm did not bring the whole tree")
+        raise TargetError("warm did not bring the whole tree")
     return seconds
 
 
@@ -95,15 +97,13 @@ def main() -> int:
         try:
             for number in range(options.rounds):
                 rows.append(measure(upstream, Path(scratch) / str(number)))
-        except targets.TargetError as error:
+        except TargetError as error:
             print(error, file=sys.stderr)
             return 1
     result = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     result["times_faster"] = result["pip_seconds"] / result["cold_seconds"]
-    for name, value in result.items():
-        print(f"{name:24}{value:10.2f}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=2))
+    print_table(["", ""], [[name, shown(value)] for name, value in result.items()])
+    write_json(options.json, result)
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from bench.targets import REPOSITORY
+from bench.processes import REPOSITORY
 
 SLOT_SECONDS = 0.05
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
