@@ -1,0 +1,1 @@
+"""pypicached beside its peers and beside what the machine can do: `python -m bench.wire`."""
