@@ -81,6 +81,19 @@ class StoredFiles:
         self._entries.move_to_end(key)
         return self._open(entry)
 
+    def at_hand(self, key: FileKey) -> Hit | None:
+        """Return a small stored file if memory has its entry and its bytes. RefusedError.
+
+        None if it has to be opened, which `ready` does.
+        """
+        entry = self._entries.get(key)
+        body = None if entry is None else self._memory.get(entry.sha256)
+        if entry is None or body is None or not self._gate.check_stored(entry):
+            return None
+        self._entries.move_to_end(key)
+        self._recall.met(entry.index, entry.project)
+        return Hit(entry, body, -1)
+
     async def get(self, key: FileKey) -> Hit | None:
         """Return a stored file; None if it is not here or wrong, or its page has to be asked.
 

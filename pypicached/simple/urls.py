@@ -19,10 +19,11 @@ MAX_PATH_BYTES = 2048
 _SUB_DELIMS = "!$&'()*+,;="
 _PCHAR = r"A-Za-z0-9\-._~!$&'()*+,;=:@"
 # The usual case: nothing encoded, nothing to encode, no dot segment. Its key is its own text.
-_PLAIN = re.compile(
-    rf"https?://([a-z0-9][a-z0-9.-]*(?::[0-9]{{1,5}})?/(?:(?!\.\.?(?:/|\Z))[{_PCHAR}]+/)*"
-    rf"(?!\.\.?\Z)[{_PCHAR}]+)"
+_PLAIN_KEY = re.compile(
+    rf"[a-z0-9][a-z0-9.-]*(?::[0-9]{{1,5}})?/(?:(?!\.\.?(?:/|\Z))[{_PCHAR}]+/)*"
+    rf"(?!\.\.?\Z)[{_PCHAR}]+"
 )
+_PLAIN = re.compile(f"https?://({_PLAIN_KEY.pattern})")
 # The beginning of such a URL, and all that may stand in one.
 _ORIGIN = re.compile(r"(https?://)[a-z0-9][a-z0-9.-]*(?::[0-9]{1,5})?/")
 _PLAIN_OCTETS = f"{string.ascii_letters}{string.digits}-._~{_SUB_DELIMS}:@/".encode()
@@ -53,6 +54,8 @@ def file_key(url: str) -> str | None:
 
 def request_key(raw: str) -> str | None:
     """Return the key that `file_key` gives, from the still encoded `{host}/{path}` of a request."""
+    if len(raw) <= MAX_PATH_BYTES and _PLAIN_KEY.fullmatch(raw):
+        return raw
     if "?" in raw or "#" in raw:
         return None
     host, _, path = raw.partition("/")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDictProxy
 
 from pypicached.errors import ClientRefusedError
 from pypicached.logs import event
@@ -53,16 +53,15 @@ class Admission:
         # Whether anybody may be turned away.
         self.limited = clients.limited
 
-    def find(self, request: web.BaseRequest) -> Client:
-        """Return the client of a request that came over a `Connection`."""
-        connection = request.protocol
-        assert isinstance(connection, Connection)
+    def find(self, connection: Connection, headers: CIMultiDictProxy[str]) -> Client:
+        """Return the client of a request with these headers."""
         if connection.client is not None and connection.judged_by is self._clients:
             return connection.client
-        peer = request.get_extra_info("peername")
+        transport = connection.transport
+        peer = None if transport is None else transport.get_extra_info("peername")
         client = self._clients.find(peer)
         if client.trusted:
-            return self._clients.find(peer, request.headers.getall(HEADER, ()))
+            return self._clients.find(peer, headers.getall(HEADER, ()))
         connection.client, connection.judged_by = client, self._clients
         return client
 

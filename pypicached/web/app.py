@@ -15,8 +15,11 @@ import secrets
 import termios
 import time
 from collections.abc import Awaitable, Callable, Collection
+from typing import Any, cast
 
 from aiohttp import HttpVersion10, web
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from pypicached.errors import (
@@ -31,8 +34,9 @@ from pypicached.ledger import Audit
 from pypicached.logs import event
 from pypicached.simple.urls import filename_of
 from pypicached.web.admission import Admission, Connection
+from pypicached.web.at_once import Parser, is_plain, written
 from pypicached.web.errors import Reply, build_reply, reply_of
-from pypicached.web.exchange import SERVER, ClientGoneError, Exchange
+from pypicached.web.exchange import SERVER, Asked, ClientGoneError, Exchange, Whole
 from pypicached.web.files import FileHandler
 from pypicached.web.lists import ListPages
 from pypicached.web.metrics import Metrics
@@ -114,6 +118,47 @@ class PublicApp:
             self._metrics.observe(exchange.kind, seconds)
             if self._access_log:
                 self._log(exchange, seconds)
+
+    def at_once(self, connection: Connection, message: RawRequestMessage) -> bytes | None:
+        """Return the whole answer to a plain request, if memory has it.
+
+        None if it takes more than that; nothing has been counted then.
+        """
+        if self.draining:
+            return None
+        began = time.perf_counter()
+        asked = Asked(
+            message.method,
+            message.path,
+            message.headers,
+            f"{self._boot}-{next(self._numbers):x}",
+            connection,
+            self._admission.find,
+        )
+        if asked.closing or (self._looks and not asked.client.admitted):
+            return None
+        try:
+            whole = self._at_hand(asked)
+        except PypicachedError:
+            return None  # which is met again where it is told
+        if whole is None:
+            return None
+        self._sweep.answered(connection)
+        seconds = time.perf_counter() - began
+        self._metrics.observe(asked.kind, seconds)
+        if self._access_log:
+            self._log(asked, seconds)
+        return written(asked, whole)
+
+    def _at_hand(self, asked: Asked) -> Whole | None:
+        match asked.path[1:].split("/"):
+            case ["simple", project, ""] if project:
+                return self._pages.at_hand(asked, project, None)
+            case ["files", index, host, *rest] if rest:
+                return self._files.at_hand(asked, index, "/".join([host, *rest]))
+            case [index, "simple", project, ""] if project and index in self._indexes:
+                return self._pages.at_hand(asked, project, index)
+        return None
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         request = exchange.request
@@ -209,11 +254,11 @@ class PublicApp:
                 return await self._pages.file(exchange, name, filename, index)
         raise NotFoundError("there is nothing here; the index is at /simple/")
 
-    def _log(self, exchange: Exchange, seconds: float) -> None:
+    def _log(self, exchange: Asked, seconds: float) -> None:
         event(
             access_logger,
             logging.INFO,
-            f"{exchange.request.method} {clean(exchange.path)}",
+            f"{exchange.method} {clean(exchange.path)}",
             request=exchange.id,
             client=exchange.client.address,
             kind=exchange.kind,
@@ -244,7 +289,8 @@ class PublicServer(web.Server):
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of one connection."""
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        assert isinstance(self.request_handler, PublicApp)
+        return _Connection(self.request_handler, self, loop=self._loop, **self._kwargs)
 
 
 def _unread_bytes(descriptor: int) -> int:
@@ -260,7 +306,36 @@ class _Connection(Connection):
     It would quote bytes that are no request to their sender, and log a traceback for each.
     """
 
-    __slots__ = ()
+    __slots__ = ("_app",)
+
+    def __init__(self, app: PublicApp, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._app = app
+        parser = self._parser
+        assert isinstance(parser, HttpRequestParser)
+        # It has all that aiohttp asks of one, and cannot be of a class written in C.
+        self._parser = cast(HttpRequestParser, Parser(parser, self._offer))
+
+    def _offer(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Answer a request at once, if that is possible and its turn has come."""
+        transport, waiter = self.transport, self._waiter
+        if (
+            # Else aiohttp is at an earlier request, or has not begun.
+            waiter is None
+            or waiter.done()
+            or self._messages
+            or not is_plain(message, payload)
+            # A client that does not read gets nothing more written for it.
+            or transport is None
+            or transport.get_write_buffer_size()
+        ):
+            return False
+        answer = self._app.at_once(self, message)
+        if answer is None:
+            return False
+        transport.write(answer)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End what aiohttp would wait for in vain, and for 10 s: the rest of a request's body."""

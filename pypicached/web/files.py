@@ -26,9 +26,9 @@ from pypicached.errors import (
     UpstreamError,
     UpstreamUnavailableError,
 )
-from pypicached.ledger import Audit, Result, Usage
+from pypicached.ledger import Audit, CachedFile, Result, Usage
 from pypicached.simple.urls import request_key
-from pypicached.web.exchange import Exchange
+from pypicached.web.exchange import Asked, Exchange, Whole
 from pypicached.web.ranges import UnsatisfiableError, matches, parse_range, range_applies
 from pypicached.web.sending import (
     cut_off,
@@ -93,7 +93,17 @@ class FileHandler:
             self._usage.count(key.kind, key.index, "errors")
             raise
 
-    def _key(self, exchange: Exchange, index: str, tail: str) -> FileKey:
+    def at_hand(self, asked: Asked, index: str, tail: str) -> Whole | None:
+        """Return a small stored file, if memory has its bytes.
+
+        None for all that `handle` has to look at more closely. Raises what `handle` does.
+        """
+        terms = self.terms.get(index)
+        key = self._key(asked, index, tail)
+        hit = None if terms is None else self._files.stored.at_hand(key)
+        return None if hit is None or terms is None else self._whole(asked, key, hit, terms)
+
+    def _key(self, exchange: Asked, index: str, tail: str) -> FileKey:
         path = request_key(tail)
         if path is None:
             raise BadNameError("that is no path that an index can publish")
@@ -108,18 +118,11 @@ class FileHandler:
     async def _send_hit(
         self, exchange: Exchange, key: FileKey, hit: Hit, terms: Terms
     ) -> web.StreamResponse:
+        if hit.body is not None:
+            return self._whole(exchange, key, hit, terms).response()
         file = hit.file
         try:
-            headers = _headers(key, terms, f'"{file.sha256}"', "pypicached; hit")
-            answer = conditional(exchange, headers, file.size_bytes)
-            sent = 0 if exchange.bodiless or answer.status in (304, 416) else answer.length
-            self._count(exchange, key, "hits", file.project, sent)
-            self._usage.touch_file(key.index, key.path, key.kind, file.sha256)
-            if sent:
-                self._note(exchange, key, file.project, file.filename)
-            if hit.body is not None:
-                body = hit.body[answer.start : answer.stop] if sent else b""
-                return web.Response(status=answer.status, headers=headers, body=body)
+            headers, answer, sent = self._found(exchange, key, file, terms)
             response = web.StreamResponse(status=answer.status, headers=headers)
             await exchange.prepare(response)
             if sent:
@@ -131,16 +134,33 @@ class FileHandler:
                     cut_off(exchange.request)
             return response
         finally:
-            if hit.fd >= 0:
-                os.close(hit.fd)
+            os.close(hit.fd)
+
+    def _whole(self, asked: Asked, key: FileKey, hit: Hit, terms: Terms) -> Whole:
+        assert hit.body is not None
+        headers, answer, sent = self._found(asked, key, hit.file, terms)
+        return Whole(answer.status, headers, hit.body[answer.start : answer.stop] if sent else b"")
+
+    def _found(
+        self, asked: Asked, key: FileKey, file: CachedFile, terms: Terms
+    ) -> tuple[CIMultiDict[str], Part, int]:
+        """Count a hit; return the headers, which part is wanted, and how many bytes are sent."""
+        headers = _headers(key, terms, f'"{file.sha256}"', "pypicached; hit")
+        answer = conditional(asked, headers, file.size_bytes)
+        sent = 0 if asked.bodiless or answer.status in (304, 416) else answer.length
+        self._count(asked, key, "hits", file.project, sent)
+        self._usage.touch_file(key.index, key.path, key.kind, file.sha256)
+        if sent:
+            self._note(asked, key, file.project, file.filename)
+        return headers, answer, sent
 
     def _count(
-        self, exchange: Exchange, key: FileKey, result: Result, project: str, octets: int
+        self, exchange: Asked, key: FileKey, result: Result, project: str, octets: int
     ) -> None:
         exchange.result = result
         self._usage.count(key.kind, key.index, result, project, octets)
 
-    def _note(self, exchange: Exchange, key: FileKey, project: str, filename: str) -> None:
+    def _note(self, exchange: Asked, key: FileKey, project: str, filename: str) -> None:
         """Remember who is sent at least a byte of a file; a sidecar is no file (`who`)."""
         if key.kind == "file" and self._audit.on:
             client = exchange.client.address
@@ -290,7 +310,7 @@ class Part:
         return self.stop - self.start
 
 
-def conditional(exchange: Exchange, headers: CIMultiDict[str], length: int) -> Part:
+def conditional(exchange: Asked, headers: CIMultiDict[str], length: int) -> Part:
     """Decide on If-None-Match, If-Range and Range; complete the headers accordingly."""
     etag = headers.get("ETag")
     if matches(exchange.header("If-None-Match"), etag):

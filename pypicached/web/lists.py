@@ -71,7 +71,7 @@ class ListPages:
             # The same file as text/html, but another representation (rule 32).
             headers["ETag"] = rendered.headers["ETag"][:-1] + '-v1"'
         if matches(exchange.header("If-None-Match"), headers["ETag"]):
-            return not_modified(headers)
+            return not_modified(headers).response()
         fd = _open(rendered)
         try:
             response = web.StreamResponse(headers=headers)

@@ -29,8 +29,9 @@ from pypicached.ledger import Usage
 from pypicached.simple.names import is_valid, normalize
 from pypicached.simple.negotiate import Format, choose_coding, choose_format
 from pypicached.simple.urls import link_path
-from pypicached.web.exchange import Exchange
+from pypicached.web.exchange import Asked, Exchange, Whole
 from pypicached.web.ranges import matches
+from pypicached.web.sending import PIECE_BYTES
 
 MAX_MEMO = 1000
 MAX_QUERY = 1024
@@ -57,7 +58,7 @@ class SimplePages:
         # Clients send a handful of header pairs; each is understood once.
         self._negotiated: dict[tuple[str | None, str | None, str], tuple[Format, str]] = {}
 
-    def negotiate(self, exchange: Exchange) -> tuple[Format, str]:
+    def negotiate(self, exchange: Asked) -> tuple[Format, str]:
         """Return format and coding of the answer; NotAcceptableError if there is none."""
         key = (exchange.header("Accept"), exchange.header("Accept-Encoding"), exchange.query)
         found = self._negotiated.get(key)
@@ -77,18 +78,17 @@ class SimplePages:
         project = checked_name(raw_name)
         if project != raw_name:
             return redirect(exchange, f"../{project}/", 301)
-        forced = "no-cache" in (exchange.header("Cache-Control") or "").lower()
+        forced = self._forced(exchange)
         while True:
             self._gate.check_name(project)
-            revision, cached = self._gate.revision, self._catalog.cached_set
-            variant = Variant(*self.negotiate(exchange), exchange.up, revision, cached)
+            variant = self._variant(exchange)
             answer, rendering = await self._rendered(exchange, project, index, variant, forced)
-            if revision == self._gate.revision:
+            if variant.policy == self._gate.revision:
                 break  # else it was overtaken by a reload: other rules are in force
         if rendering.refused is not None:
             exchange.index = answer.page.row.index
             refuse(rendering.refused, project)
-        return self._respond(exchange, answer, rendering)
+        return self._whole(exchange, answer, rendering).response()
 
     async def _rendered(
         self, exchange: Exchange, project: str, index: str | None, variant: Variant, forced: bool
@@ -104,6 +104,28 @@ class SimplePages:
             owner = self._catalog.pages[answer.page.row.index]
             rendering = await owner.render(answer.page, variant)
         return answer, rendering
+
+    def at_hand(self, asked: Asked, project: str, index: str | None) -> Whole | None:
+        """Return a page that can be sent in one piece, if memory has it and it is fresh.
+
+        None for all that `page` has to look at more closely. Raises RefusedError.
+        """
+        asked.kind = "page"
+        if normalize(project) != project or not is_valid(project):
+            return None
+        self._gate.check_name(project)
+        page = self._catalog.ready(project, index)
+        if page is None or page.row.state != "present" or self._forced(asked):
+            return None
+        rendering = page.renderings.get(self._variant(asked))
+        if (
+            rendering is None
+            or rendering.refused is not None
+            or len(rendering.body) > PIECE_BYTES
+            or not rendering.holds(self._now())
+        ):
+            return None
+        return self._whole(asked, Answer(page, "hits", HIT), rendering)
 
     def with_slash(self, exchange: Exchange, raw_name: str) -> web.Response:
         """Redirect `/simple/{project}` to its page, normalized at once."""
@@ -128,20 +150,27 @@ class SimplePages:
             exchange.result = "errors"
             raise
 
-    def _respond(self, exchange: Exchange, answer: Answer, rendering: Rendering) -> web.Response:
+    def _variant(self, asked: Asked) -> Variant:
+        revision, cached = self._gate.revision, self._catalog.cached_set
+        return Variant(*self.negotiate(asked), asked.up, revision, cached)
+
+    @staticmethod
+    def _forced(asked: Asked) -> bool:
+        return "no-cache" in (asked.header("Cache-Control") or "").lower()
+
+    def _whole(self, asked: Asked, answer: Answer, rendering: Rendering) -> Whole:
+        """Count the request, and return what it is answered with."""
         row = answer.page.row
-        exchange.index, exchange.result = row.index, answer.result
+        asked.index, asked.result = row.index, answer.result
         headers = rendering.headers.copy()
         headers["Age"] = str(max(0, int(self._now() - answer.page.vouched_at)))
         headers["Cache-Status"] = answer.cache_status
-        unchanged = matches(exchange.header("If-None-Match"), rendering.etag)
-        sent = 0 if unchanged or exchange.bodiless else len(rendering.body)
+        unchanged = matches(asked.header("If-None-Match"), rendering.etag)
+        sent = 0 if unchanged or asked.bodiless else len(rendering.body)
         from_cache = 0 if answer.result == "misses" else sent
         self._usage.count("page", row.index, answer.result, row.project, from_cache)
         self._usage.touch_page(row.index, row.project)
-        if unchanged:
-            return not_modified(headers)
-        return web.Response(body=rendering.body, headers=headers)
+        return not_modified(headers) if unchanged else Whole(200, headers, rendering.body)
 
     async def file(
         self, exchange: Exchange, raw_name: str, filename: str, index: str | None
@@ -185,12 +214,12 @@ def redirect(exchange: Exchange, location: str, status: int) -> web.Response:
     return web.Response(status=status, headers=headers)
 
 
-def not_modified(headers: CIMultiDict[str]) -> web.Response:
-    """Build a 304 with the headers that a 200 would have had (RFC 9110 §15.4.5)."""
+def not_modified(headers: CIMultiDict[str]) -> Whole:
+    """Make a 304 with the headers that a 200 would have had (RFC 9110 §15.4.5)."""
     for name in ("Content-Length", "Content-Type", "Content-Encoding"):
         headers.pop(name, None)
     headers["Vary"] = VARY
-    return web.Response(status=304, headers=headers)
+    return Whole(304, headers, b"")
 
 
 def _format_of(query: str) -> str | None:

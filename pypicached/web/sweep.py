@@ -21,7 +21,10 @@ SWEEP_SECONDS = 1.0
 
 
 class Sweep:
-    """Looks after the connections of one server. `began` and `ended` are told of each request."""
+    """Looks after the connections of one server.
+
+    It is told of each request: by `began` and `ended`, or by `answered`.
+    """
 
     def __init__(self, *, clients: int, head_seconds: float) -> None:
         self.clients = clients
@@ -35,6 +38,10 @@ class Sweep:
         """A whole head has arrived on this connection."""
         self._busy.add(request.protocol)
         self._asked.add(request.protocol)
+
+    def answered(self, connection: RequestHandler) -> None:
+        """A whole head has arrived on this connection and was answered at once."""
+        self._asked.add(connection)
 
     def ended(self, request: web.BaseRequest) -> None:
         """The answer is on its way; the connection is idle."""
