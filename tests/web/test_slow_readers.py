@@ -72,3 +72,25 @@ async def test_slow_reader__a_stop_waits_for_it(tmp_path: Path) -> None:
                 assert daemon.daemon._app.active == 1
             finally:
                 client.close()
+
+
+async def test_slow_reader__holds_little_memory(tmp_path: Path) -> None:
+    """Of what the kernel does not take, a client that takes nothing holds a small piece."""
+    async with FakeUpstream() as upstream:
+        upstream.serve("/simple/alpha/", PAGE, "text/html")
+        async with running(tmp_path, upstream.url) as daemon:
+            whole = len(await (await daemon.get("/simple/alpha/", Accept=JSON)).read())
+            assert whole > 4 * sending.LARGER_PIECE_BYTES
+            client = await connect(daemon)
+            try:
+                server = daemon.daemon._public_runner.server
+                assert server is not None
+                await until(lambda: daemon.daemon._app.active == 1)
+                held: list[int] = []
+                for _ in range(50):
+                    await asyncio.sleep(0.005)
+                    transports = [c.transport for c in server.connections]
+                    held += [t.get_write_buffer_size() for t in transports if t is not None]
+                assert 0 < max(held) <= sending.LARGER_PIECE_BYTES + sending.PIECE_BYTES
+            finally:
+                client.close()
