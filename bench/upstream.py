@@ -161,8 +161,8 @@ class _Connection:
         """Serve until the peer leaves."""
         with self._sock, contextlib.suppress(OSError):
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while head := self._read_head():
-                self._answer(head)
+            while (head := self._read_head()) and self._answer(head):
+                pass
 
     def _read_head(self) -> str:
         while b"\r\n\r\n" not in self._buffer:
@@ -173,22 +173,24 @@ class _Connection:
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         return head.decode("latin-1")
 
-    def _answer(self, head: str) -> None:
+    def _answer(self, head: str) -> bool:
+        """Answer, and tell whether the connection goes on."""
         pace = self._site.pace
         request_line, *lines = head.split("\r\n")
         method, target, _ = request_line.split(" ", 2)
         asked = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines)}
+        going_on = asked.get("connection", "").lower() != "close"
         seen = Seen(method, unquote(target.partition("?")[0]), time.monotonic())
         self._site.seen.append(seen)
         time.sleep(pace.delay)
         found = self._site.find(seen.path, compressed="gzip" in asked.get("accept-encoding", ""))
         if found is None:
             self._send_head(seen, 404, {"Content-Length": "0"}, more=False)
-            return
+            return going_on
         place, headers = found
         if asked.get("if-none-match") == headers["ETag"]:
             self._send_head(seen, 304, headers, more=False)
-            return
+            return going_on
         size = place.stat().st_size
         start, stop = _range_of(asked.get("range", ""), size)
         status = 200 if (start, stop) == (0, size) else 206
@@ -200,6 +202,7 @@ class _Connection:
             rate = 0.0 if seen.path.startswith("/simple/") else pace.rate
             self._send_body(seen, place, start, stop, rate)
         seen.finished_at = time.monotonic()
+        return going_on
 
     def _send_head(self, seen: Seen, status: int, headers: dict[str, str], *, more: bool) -> None:
         seen.status = status
