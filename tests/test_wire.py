@@ -24,7 +24,7 @@ from bench.targets import DAEMON
 from bench.upstream import Upstream
 from bench.wire.book import Book
 from bench.wire.promises import judge
-from bench.wire.report import document, render_markdown
+from bench.wire.report import document, put_into, render_markdown
 from bench.wire.rows import values_of
 
 ABOUT = {
@@ -32,6 +32,7 @@ ABOUT = {
     "cores": 2,
     "processor": "one",
     "versions": "Python 3",
+    "rounds": 3,
     "large_bytes": 200_000_000,
     "targets": [DAEMON, "aiohttp", "proxpi"],
 }
@@ -121,11 +122,26 @@ def test_attempt__a_mistake_of_ours_is_no_result() -> None:
 
 
 def test_render_markdown__a_row_per_measure_and_per_promise() -> None:
-    """The README's tables come from the document alone, with ratios."""
-    book = a_book(**{"index hit, 32": {DAEMON: [800.0], "aiohttp": [1000.0]}})
-    text = render_markdown(document(book, ABOUT, {}, {"hits"}))
-    assert "| index hit, 32 (req/s) | 800 | 1,000 (0.800x) | - |" in text
-    assert "| index hit, 32, by aiohttp | 0.800 x | ≥ 0.8 x | kept |" in text
+    """The tables of a README come from the document alone, with ratios."""
+    book = a_book(
+        **{
+            "index hit, 32": {DAEMON: [800.0], "aiohttp": [1000.0]},
+            "index hit, 1": {DAEMON: [500.0]},
+        }
+    )
+    places = render_markdown(document(book, ABOUT, {}, {"hits"}))
+    assert "| index hit, 32 (req/s) | 800 | 1,000 (0.800x) | - |" in places["short"]
+    assert "index hit, 1" not in places["short"]
+    assert "| index hit, 1 (req/s) | 500 | - | - |" in places["rows"]
+    assert "| index hit, 32, by aiohttp | 0.800 x | ≥ 0.8 x | kept |" in places["promises"]
+
+
+def test_put_into__replaces_what_stands_between_its_marks() -> None:
+    """A README keeps its words; again with the same tables, nothing changes."""
+    marks = "<!-- bench.wire: a -->old<!-- end of bench.wire: a -->"
+    once = put_into(f"before {marks} behind", {"a": "new", "b": "nowhere"})
+    assert once == ("before <!-- bench.wire: a -->\nnew\n<!-- end of bench.wire: a --> behind")
+    assert put_into(once, {"a": "new"}) == once
 
 
 @pytest.mark.parametrize(
@@ -175,6 +191,7 @@ def test_upstream__serves_files_and_tells_of_them(upstream: Upstream, tmp_path: 
     body = (tmp_path / path[1:]).read_bytes()
     assert outcome.failure == ""
     assert outcome.sha256 == hashlib.sha256(body).hexdigest()
+    time.sleep(0.05)  # its thread notes what it has sent once it has
     (seen,) = upstream.take_seen()
     assert (seen.method, seen.path, seen.status, seen.sent_bytes) == ("GET", path, 200, len(body))
     assert upstream.take_seen() == []

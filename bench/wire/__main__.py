@@ -22,15 +22,22 @@ from typing import Any
 
 from bench.corpus import LARGE_BYTES
 from bench.figures import is_broken, write_json
-from bench.processes import TargetError, family_of, memory_of, resident_bytes_of
+from bench.processes import REPOSITORY, TargetError, family_of, memory_of, resident_bytes_of
 from bench.targets import DAEMON, NGINX
 from bench.wire import cold, herds, hits, installs, starts
 from bench.wire.book import Book
-from bench.wire.report import document, figures_of, print_report, render_markdown
+from bench.wire.report import (
+    document,
+    figures_of,
+    print_report,
+    put_into,
+    render_markdown,
+)
 from bench.wire.stage import NAMES, Options, Stage, running
 
 ROUNDS, SECONDS = 3, 2.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 1.0
+DOCUMENTS = (REPOSITORY / "README.md", REPOSITORY / "bench" / "README.md")
 PARTS = ("hits", "cold", "herds", "installs", "starts")
 
 
@@ -56,7 +63,10 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--strict", action="store_true", help="fail if a promise was not kept")
     parser.add_argument("--json", type=Path, help="write the results there, too")
     parser.add_argument(
-        "--markdown", type=Path, metavar="JSON", help="measure nothing: print a README's tables"
+        "--markdown",
+        type=Path,
+        metavar="JSON",
+        help="measure nothing: put the tables of these results into README.md and bench/README.md",
     )
     return parser.parse_args(arguments)
 
@@ -149,7 +159,9 @@ def main() -> int:
     """Run the bench and return its exit code."""
     options = parse_arguments(sys.argv[1:])
     if options.markdown is not None:
-        print(render_markdown(json.loads(options.markdown.read_text())))
+        places = render_markdown(json.loads(options.markdown.read_text()))
+        for readme in DOCUMENTS:
+            readme.write_text(put_into(readme.read_text(), places))
         return 0
     with tempfile.TemporaryDirectory(prefix="wire-", dir=options.where) as directory:
         try:

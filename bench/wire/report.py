@@ -54,23 +54,31 @@ def print_report(told: dict[str, Any]) -> None:
     print_figures(figures_of(told))
 
 
-def render_markdown(told: dict[str, Any]) -> str:
-    """Return both tables as Markdown."""
-    head, rows = _table(told)
-    promises = [[f.name, f.measured, f.promised, f.verdict] for f in figures_of(told)]
+def render_markdown(told: dict[str, Any]) -> dict[str, str]:
+    """Return Markdown by the name of its place: the few rows, all of them, and the promises."""
     about = told["about"]
-    return "\n".join(
-        [
-            f"{about['when']}, {about['cores']} cores, {about['processor']}, {about['versions']}.",
-            "",
-            markdown(head, rows),
-            "",
-            markdown(["", "measured", "promised", ""], promises),
-        ]
-    )
+    where = f"{about['cores']} cores ({about['processor']}), {about['versions']}"
+    told_of = f"{about['when']}, {where}, the median of {about['rounds']} rounds."
+    promises = [[f.name, f.measured, f.promised, f.verdict] for f in figures_of(told)]
+    return {
+        "short": f"{told_of}\n\n{markdown(*_table(told, short=True))}",
+        "rows": f"{told_of}\n\n{markdown(*_table(told))}",
+        "promises": markdown(["", "measured", "promised", ""], promises),
+    }
 
 
-def _table(told: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def put_into(text: str, places: dict[str, str]) -> str:
+    """Return a document with what belongs between its marks (`<!-- bench.wire: NAME -->`)."""
+    for name, what in places.items():
+        begin, end = f"<!-- bench.wire: {name} -->", f"<!-- end of bench.wire: {name} -->"
+        head, found, rest = text.partition(begin)
+        _, ended, tail = rest.partition(end)
+        if found and ended:
+            text = f"{head}{begin}\n{what}\n{end}{tail}"
+    return text
+
+
+def _table(told: dict[str, Any], *, short: bool = False) -> tuple[list[str], list[list[str]]]:
     names = [DAEMON, *(n for n in told["about"]["targets"] if n != DAEMON)]
     rows = [
         [
@@ -78,7 +86,7 @@ def _table(told: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
             *(_cell(row, name, told) for name in names),
         ]
         for row in told["rows"]
-        if not row["key"].endswith(_DETAIL) and row["values"]
+        if not row["key"].endswith(_DETAIL) and row["values"] and (row["short"] or not short)
     ]
     return ["", *names], rows
 
