@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from aiohttp.web_protocol import RequestHandler
 
+from pypicached.policy import Rules
+from pypicached.requirement import parse_requirement
 from pypicached.web.app import PublicApp
 from pypicached.web.at_once import Parser
 from pypicached.web.sending import PIECE_BYTES
@@ -323,6 +325,37 @@ async def test_at_once__who_may_not_connect_gets_nothing(
         assert status.startswith("HTTP/1.1 403 ")
         assert b"allow_from" in body
         assert taken == [False]
+
+
+async def test_at_once__other_rules_hold_at_once(
+    daemon: Running, upstream: FakeUpstream, taken: list[bool]
+) -> None:
+    """What a reload refuses is refused on a connection that was served until then."""
+    file, _ = await fill(daemon, upstream)
+    async with wire(daemon, taken) as one:
+        for path in (file, file + ".metadata", "/simple/alpha/"):
+            daemon.parts.gate.apply(Rules())
+            await one.send(request(path))
+            assert (await one.answer())[0] == "HTTP/1.1 200 OK"
+            daemon.parts.gate.apply(Rules(deny=(parse_requirement("alpha"),)))
+            await one.send(request(path))
+            assert (await one.answer())[0].startswith("HTTP/1.1 403 ")
+            assert taken[-1] is False
+
+
+async def test_at_once__no_index_no_file(
+    daemon: Running, upstream: FakeUpstream, taken: list[bool]
+) -> None:
+    """Files of an index that a reload has taken away are not served from memory."""
+    file, _ = await fill(daemon, upstream)
+    async with wire(daemon, taken) as one:
+        await one.send(request(file))
+        await one.answer()
+        assert taken == [True]
+        daemon.daemon._app._files.terms = {}
+        await one.send(request(file))
+        assert (await one.answer())[0].startswith("HTTP/1.1 404 ")
+        assert taken == [True, False]
 
 
 async def test_at_once__is_logged(
