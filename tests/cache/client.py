@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -43,7 +44,12 @@ async def fetch(daemon: Running, url: str, method: str = "GET", **headers: str) 
 
 def blobs_in(daemon: Running) -> dict[str, Path]:
     """Return the blob files by digest."""
-    found = (daemon.parts.store.root / "blobs").rglob("*")
+    # Unlike rglob, walk goes on where a directory is removed under its feet.
+    found = [
+        Path(parent, name)
+        for parent, directories, files in os.walk(daemon.parts.store.root / "blobs")
+        for name in (*directories, *files)
+    ]
     return {path.name: path for path in found if not path.is_dir() or len(path.name) == 64}
 
 
