@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pypicached.errors import SettingsError
 from pypicached.messages import iso
 from pypicached.settings import Change, Loaded, Problem, Seen, Settings, Source, describe
 
@@ -21,6 +22,17 @@ class Configuration:
         self.needs_restart: list[str] = []
         self._loaded = loaded
         self._refused: str | None = None
+
+    def check_path(self, loaded: Loaded) -> None:
+        """Raise SettingsError if the file that is in force has gone.
+
+        Whoever loses a file does not mean to lose its indexes and its rules. At a start nothing
+        tells that there was one; a running daemon knows it.
+        """
+        path = self._loaded.path
+        if path is not None and loaded.path != path:
+            what = "is gone, and what it said stays in force"
+            raise SettingsError([(str(path), what, "for the defaults put an empty one there")])
 
     def accept(self, loaded: Loaded, settings: Settings, restart: Sequence[Change]) -> None:
         """Note that `settings` are in force now, and all of `loaded` after a restart."""

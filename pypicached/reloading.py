@@ -128,6 +128,7 @@ class Reloading:
         """Read all that is to be read; blocking. Raises SettingsError, StartError."""
         running = self._configuration.settings
         loaded = self._configuration.source.load()
+        self._configuration.check_path(loaded)
         settings = without_restart(running, loaded.settings)
         prepared = prepare(settings, self._parts.standing)
         changes = differences(running, settings) + self._altered_files(prepared)

@@ -115,14 +115,14 @@ def find_file(config: Path | None, env: Mapping[str, str], places: Places) -> Pa
     if config is not None:
         return _required(expand(config))
     if handed := systemd_directory(env, "CONFIGURATION_DIRECTORY"):
-        return handed / FILE_NAME if (handed / FILE_NAME).exists() else None
+        return handed / FILE_NAME if _is_there(handed / FILE_NAME) else None
     order = [places.user_file, places.system_file]
     if places.is_service:
         order.reverse()
     for path in order:
-        # One's own file that cannot be read is an error later on; the system's is not one's own.
+        # The system's file is not one's own, unless one is the service.
         own = places.is_service or path == places.user_file
-        if _exists(path) and (own or os.access(path, os.R_OK)):
+        if _is_there(path) if own else _exists(path) and os.access(path, os.R_OK):
             return path
     return None
 
@@ -131,6 +131,21 @@ def _required(path: Path) -> Path:
     if not _exists(path):
         raise SettingsError([("--config", f"{path} does not exist", "")])
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a file of our own. SettingsError where that cannot be seen.
+
+    Not to be allowed to look is no absence: the rules in it would be dropped.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        hint = f"let the user that runs pypicached into {path.parent}"
+        raise SettingsError([(str(path), f"cannot be read: {error.strerror}", hint)]) from None
+    return True
 
 
 def _exists(path: Path) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from pypicached import switching
 from pypicached.errors import BusyError, LedgerError, SettingsError
 from pypicached.settings import load
-from tests.harness import JSON, Running
+from tests.harness import JSON, Running, running
 from tests.reload.world import World, changed, owner, reload
 
 BAD = '[cache]\nmax_sise = "1GiB"\npage_ttl = "soon"\n[policy]\ndeny = ["alpha"]\n'
@@ -135,6 +135,27 @@ async def test_status__a_newer_file(world: World) -> None:
         world.path.unlink()
         (problem,) = await problems(daemon)
         assert "is gone" in problem
+
+
+async def test_refused__file_that_was_found_is_gone(world: World) -> None:
+    """Whoever loses the file that the service found loses neither its indexes nor its rules."""
+    world.write('[policy]\ndeny = ["alpha"]\n')
+    environment = {"CONFIGURATION_DIRECTORY": str(world.directory)}
+    async with running(world.directory, environment=environment) as daemon:
+        assert await owner(daemon, "alpha") == 403
+        world.path.unlink()
+        for target in (None, "nowhere"):
+            if target is not None:
+                world.path.symlink_to(target)
+            (problem,) = (await reload(daemon)).problems
+            assert str(world.path) in f"{problem.key} {problem.message}"
+            assert await owner(daemon, "alpha") == 403
+            assert words(await problems(daemon), "settings of before stay in force")
+        # An empty file is somebody's word.
+        world.path.unlink()
+        world.path.write_text(world.index())
+        assert "policy.deny" in changed(await reload(daemon))
+        assert await owner(daemon, "alpha") == "main"
 
 
 async def test_status__warnings_of_the_file_in_force(

@@ -113,6 +113,22 @@ def test_file__of_systemd_stands_alone(places: Places, tmp_path: Path) -> None:
     assert find_file(None, env, places) == given
 
 
+def test_file__not_to_be_seen_is_not_absent(places: Places, tmp_path: Path) -> None:
+    """Where the service cannot look for its file, and where it is a link to nowhere, is an error.
+
+    Taken for absent, it would start with PyPI alone and without a rule.
+    """
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(SettingsError) as refused:
+        find_file(None, {"CONFIGURATION_DIRECTORY": str(loop)}, places)
+    assert "cannot be read" in str(refused.value)
+    assert find_file(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}, places) is None
+    (tmp_path / "pypicached.toml").symlink_to("nowhere")
+    with pytest.raises(SettingsError):
+        load(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}, places=places)
+
+
 def test_file__named_wins(places: Places, tmp_path: Path) -> None:
     """`--config` wins over every other place."""
     write(places.user_file)
