@@ -31,7 +31,7 @@ from pypicached.cli import (
     warm,
     who,
 )
-from pypicached.cli.terminal import print_line, print_note
+from pypicached.cli.terminal import print_failure, print_line, print_note
 from pypicached.errors import ControlError, PypicachedError, SettingsError
 
 # 128 + SIGINT, 128 + SIGPIPE: what a shell says of a command that a signal ended.
@@ -56,14 +56,14 @@ class Commands(TyperGroup):
             raise typer.Exit(_PIPE_CLOSED) from None
         except OSError as error:
             _drop_output()
-            print_note(f"cannot write the output: {error.strerror}")
+            print_failure(f"cannot write the output: {error.strerror}")
             raise typer.Exit(1) from None
         except SettingsError as error:
             for key, message, suggestion in error.problems:
-                print_note(f"{key}: {message}" + (f" ({suggestion})" if suggestion else ""))
+                print_failure(f"{key}: {message}" + (f" ({suggestion})" if suggestion else ""))
             raise typer.Exit(2) from None
         except PypicachedError as error:
-            print_note(str(error))
+            print_failure(str(error))
             raise typer.Exit(error.exit_code if isinstance(error, ControlError) else 1) from None
         return result
 

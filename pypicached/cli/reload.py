@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from pypicached.cli.options import JsonOption, SocketOption, connect
-from pypicached.cli.terminal import print_json, print_line, print_note
+from pypicached.cli.terminal import (
+    print_failure,
+    print_failure_line,
+    print_json,
+    print_line,
+    print_note,
+)
 
 if TYPE_CHECKING:
     from pypicached.messages import ReloadAnswer
@@ -47,5 +53,5 @@ def _print_problems(answer: ReloadAnswer) -> None:
 
     for problem in answer.problems:
         # Word by word as `config check` has it.
-        typer.echo(describe((problem.key, problem.message, problem.suggestion)), err=True)
-    print_note("the configuration was refused, and the settings of before stay in force")
+        print_failure_line(describe((problem.key, problem.message, problem.suggestion)))
+    print_failure("the configuration was refused, and the settings of before stay in force")

@@ -71,6 +71,19 @@ def print_note(text: str) -> None:
     sys.stderr.write(f"pypicached: {text}\n")
 
 
+def print_failure(text: str) -> None:
+    """Print a note about why a command failed; in the journal it is an error (sd-daemon(3))."""
+    print_failure_line(f"pypicached: {text}")
+
+
+def print_failure_line(line: str) -> None:
+    """Print such a line as it is."""
+    from pypicached.logs import is_journal
+
+    sys.stdout.flush()
+    sys.stderr.write(f"<3>{line}\n" if is_journal(sys.stderr) else f"{line}\n")
+
+
 def print_json(answer: Any) -> None:
     """Print exactly one JSON document."""
     import msgspec

@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from pypicached.control.client import ControlClient
-from pypicached.messages import Progress, ProjectRow, PruneAnswer, PruneRequest
+from pypicached.messages import (
+    ConfigProblem,
+    Progress,
+    ProjectRow,
+    PruneAnswer,
+    PruneRequest,
+    ReloadAnswer,
+)
 from tests.control.daemon import STATUS, USED_AT, FakeOperations
 from tests.others import CHECKOUT_IS_REACHABLE
 
@@ -146,3 +153,41 @@ def test_module__runs(arguments: tuple[str, ...]) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "pypicached" in done.stdout
+
+
+@pytest.mark.parametrize("into_journal", [True, False])
+def test_failure__priority(tmp_path: Path, into_journal: bool) -> None:
+    """Why a start failed is an error in the journal (sd-daemon(3)); elsewhere it has no mark."""
+    config = tmp_path / "wrong.toml"
+    config.write_text('[cache]\nmax_sise = "1GiB"\n[server]\nport = 1\n')
+    lines = _into_journal(tmp_path, into_journal, "serve", "--config", str(config))
+    opening = "<3>pypicached: " if into_journal else "pypicached: "
+    assert len(lines) == 2
+    assert [line for line in lines if not line.startswith(opening)] == []
+
+
+def test_failure__priority_of_a_refused_reload(
+    tmp_path: Path, control_socket: Path, operations: FakeOperations
+) -> None:
+    """So are the problems for which a reload was refused (ExecReload=), each and in all."""
+    problem = ConfigProblem("cache.max_sise", "unknown key", "did you mean max_size?")
+    operations.reloaded = ReloadAnswer(problems=[problem])
+    lines = _into_journal(tmp_path, True, "reload", "--socket", str(control_socket))
+    assert lines == [
+        "<3>cache.max_sise: unknown key; did you mean max_size?",
+        "<3>pypicached: the configuration was refused, and the settings of before stay in force",
+    ]
+
+
+def _into_journal(directory: Path, into_journal: bool, *command: str) -> list[str]:
+    """Return what a command that fails says on a standard error that is the journal, or is not."""
+    with (directory / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        inode = status.st_ino if into_journal else 1
+        done = subprocess.run(
+            [*_COMMAND, *command], stderr=stream, check=False,
+            env={**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{inode}"},
+        )  # fmt: skip
+        assert done.returncode == 2
+        stream.seek(0)
+        return stream.read().splitlines()
