@@ -24,6 +24,7 @@ DRAIN_SECONDS = 1.0
 # So many of the failing indexes are named; `pypicached status` tells of all.
 MAX_NAMED = 2
 REASON_LIMIT = 80
+FAILURE_LIMIT = 500
 # What a start takes beside its ledger, and a stop beside its drain, on a slow and busy host.
 START_SECONDS, STOP_SECONDS = 90.0, 20.0
 # A ledger of an older version is copied and then changed: a slow disk does that with so many bytes
@@ -50,6 +51,11 @@ def stopping(drain_seconds: float) -> None:
 def stopped_serving() -> None:
     """Tell that clients are done with, and what is left is ours."""
     _send("stopping: writing down what is in memory")
+
+
+def failed(reason: str) -> None:
+    """Tell why there is no daemon; the line stays until the next try."""
+    _send(f"failed: {clean(reason, limit=FAILURE_LIMIT)}")
 
 
 class Draining:

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from pypicached.errors import PypicachedError
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,9 +45,9 @@ def serve(
     import asyncio
     import functools
 
-    from pypicached import logs
+    from pypicached import logs, reporting
     from pypicached.daemon import Daemon
-    from pypicached.settings import Server, Source
+    from pypicached.settings import Loaded, Server, Source
 
     overrides: dict[str, object] = {
         "server.listen": listen,
@@ -57,21 +59,24 @@ def serve(
         "server.control_socket": socket,
     }
     source = Source(config, os.environ, overrides)
-    loaded = source.load()
 
     def configure_logs(server: Server) -> None:
         logs.configure(server.log_format, server.log_level, sys.stderr)
 
-    configure_logs(loaded.settings.server)
-    for warning in loaded.warnings:
-        logs.event(logger, logging.WARNING, warning)
-
-    async def run() -> None:
+    async def run(loaded: Loaded) -> None:
         on_ready = functools.partial(tell_clients, offline=loaded.settings.cache.offline)
         daemon = Daemon(loaded, source, configure_logs=configure_logs, on_ready=on_ready)
         await daemon.run()
 
-    asyncio.run(run())
+    try:
+        loaded = source.load()
+        configure_logs(loaded.settings.server)
+        for warning in loaded.warnings:
+            logs.event(logger, logging.WARNING, warning)
+        asyncio.run(run(loaded))
+    except PypicachedError as error:
+        reporting.failed(str(error))
+        raise
 
 
 def tell_clients(listeners: list[str], *, offline: bool = False) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -65,6 +66,21 @@ def test_notices__a_large_ledger_has_its_time(
     start = fields_of(daemon.wait_notice("STATUS=starting"))
     assert start["STATUS"] == "starting: opening the ledger (1 GiB)"
     assert int(start["EXTEND_TIMEOUT_USEC"]) > 500_000_000
+
+
+def test_notices__why_there_is_no_daemon(make_daemon: MakeDaemon) -> None:
+    """What kept it from starting is told: a mistake in the configuration, or what it met then."""
+    daemon = make_daemon()
+    config = daemon.directory / "wrong.toml"
+    config.write_text('[cache]\nmax_sise = "1GiB"\n')
+    daemon.launch("--config", str(config))
+    daemon.wait_notice("STATUS=failed: cache.max_sise: unknown key")
+    assert daemon.wait() == 2
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        daemon.launch("--listen", where)
+        daemon.wait_notice(f"STATUS=failed: {where} is in use: ")
+        assert daemon.wait() == 1
 
 
 # ── the watchdog ─────────────────────────────────────────────────────────────────────────────
