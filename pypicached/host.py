@@ -128,8 +128,23 @@ def bind_tcp(host: str, port: int) -> socket.socket | None:
         bound.close()
         if error.errno == errno.EADDRNOTAVAIL and host == "::1":
             return None
-        raise StartError(_bind_problem(f"{host}:{port}", error)) from error
+        where = f"{host}:{port}"
+        if error.errno == errno.EPERM and _takes_connections(host, port):
+            # The sandbox of the service forbids it before the kernel finds that it is in use.
+            raise StartError(
+                f"another program listens on {where}: stop it, or give pypicached.socket another "
+                "address (systemctl edit pypicached.socket)"
+            ) from error
+        raise StartError(_bind_problem(where, error)) from error
     return bound
+
+
+def _takes_connections(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
 
 
 def bind_unix(path: Path, mode: int) -> socket.socket:
@@ -176,6 +191,7 @@ def _bind_problem(where: str, error: OSError) -> str:
     if error.errno == errno.EPERM:
         return (
             f"this process may not listen on {where}; the sandbox of a service leaves that to its "
-            "socket units: systemctl enable --now pypicached.socket pypicached-control.socket"
+            "socket units: `systemctl status pypicached.socket pypicached-control.socket` says "
+            "why they do not"
         )
     return f"cannot listen on {where}: {error.strerror}"
