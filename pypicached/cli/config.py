@@ -106,11 +106,11 @@ def _load(file: Path | None, config: Path | None) -> Loaded:
     loaded = load(file or config, os.environ)
     if not _is_system_file(loaded) or "CACHE_DIRECTORY" in os.environ:
         return loaded
-    from pypicached.cli.hints import service_directories
+    from pypicached.cli.service import directories
 
     # The file is the service's, and so are the directories that it leaves to systemd.
-    directories = service_directories()
-    return load(loaded.path, {**os.environ, **directories}) if directories else loaded
+    found = directories()
+    return load(loaded.path, {**os.environ, **found}) if found else loaded
 
 
 def _is_system_file(loaded: Loaded) -> bool:

@@ -7,24 +7,17 @@ is asked; where it is not running, or does not answer soon, nothing is said of s
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pypicached import dropins
+from pypicached.cli.service import show
 from pypicached.settings import Settings, split_listen
 
-ANSWER_SECONDS = 2.0
-_ASKED = "LoadState,ActiveState,Listen,ProtectSystem,ReadWritePaths,CacheDirectory,StateDirectory"
-# Below what systemd makes the directories of a system service (systemd.exec(5)).
-_BASES = {"CacheDirectory": Path("/var/cache"), "StateDirectory": Path("/var/lib")}
-_VARIABLES = {"CacheDirectory": "CACHE_DIRECTORY", "StateDirectory": "STATE_DIRECTORY"}
 # Where a package or an operator puts units (systemd.unit(5)).
 _UNIT_DIRECTORIES = tuple(
     Path(f"/{place}/systemd/system") for place in ("etc", "usr/local/lib", "usr/lib", "lib")
 )
-
-Facts = Mapping[str, list[str]]
 
 
 def find_hints(settings: Settings, chosen: Iterable[str]) -> list[dropins.Hint]:
@@ -44,19 +37,9 @@ def find_hints(settings: Settings, chosen: Iterable[str]) -> list[dropins.Hint]:
     return [hint for hint in found if hint is not None]
 
 
-def service_directories() -> dict[str, str]:
-    """Return the variables by which systemd tells the service its directories; {} without it."""
-    facts = show(dropins.SERVICE_UNIT)
-    return {
-        variable: str(_BASES[name] / facts[name][0].split()[0])
-        for name, variable in _VARIABLES.items()
-        if facts.get(name)
-    }
-
-
 def _listening(unit: str) -> list[str]:
     """Return what an active socket unit listens on, as ListenStream= spells it."""
-    facts = show(unit)
+    facts = show(unit, "ActiveState", "Listen")
     if facts.get("ActiveState") != ["active"]:
         return []
     return [stream for line in facts.get("Listen", []) if (stream := parse_listen(line))]
@@ -72,7 +55,7 @@ def _unwritable(places: Mapping[str, Path]) -> Iterable[dropins.Hint]:
     outside = {key: place for key, place in places.items() if not dropins.is_writable(place)}
     if not outside:
         return []
-    facts = show(dropins.SERVICE_UNIT)
+    facts = show(dropins.SERVICE_UNIT, "LoadState", "ProtectSystem", "ReadWritePaths")
     if not facts:
         # A host that is being prepared: the unit will be as it comes.
         installed = any((place / dropins.SERVICE_UNIT).exists() for place in _UNIT_DIRECTORIES)
@@ -97,23 +80,3 @@ def parse_paths(values: Iterable[str]) -> list[Path]:
     """Return the paths of ReadWritePaths= without their prefixes (systemd.exec(5)). Pure."""
     # Quoted where they have spaces, much as a shell wants it.
     return [Path(word.lstrip("-+")) for value in values for word in shlex.split(value)]
-
-
-def show(unit: str) -> Facts:
-    """Return properties of a unit, each with its values; nothing if systemd does not tell."""
-    try:
-        done = subprocess.run(  # noqa: S603 - the host's own program, a unit of ours
-            ["systemctl", "show", f"--property={_ASKED}", unit],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        return {}
-    facts: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
-        name, _, value = line.partition("=")
-        if value:
-            facts.setdefault(name, []).append(value)
-    return facts

@@ -21,18 +21,23 @@ SocketOption = Annotated[
         "else the system's.",
     ),
 ]
+# What a busy daemon may take to begin its answer.
+PATIENCE_SECONDS = 30.0
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document.")]
 
 
-def connect(socket: Path | None, read_seconds: float = 30.0) -> ControlClient:
+def connect(socket: Path | None, read_seconds: float | None = None) -> ControlClient:
     """Return a client that asks at `socket`, or wherever the caller's daemon is to be found."""
     import os
 
+    from pypicached.cli.service import Watch
+    from pypicached.cli.terminal import print_note
     from pypicached.control.client import ControlClient
-    from pypicached.settings import default_sockets
+    from pypicached.settings import default_sockets, places
 
     sockets = [socket] if socket else default_sockets(os.environ)
-    return ControlClient(sockets, read_seconds=read_seconds)
+    watch = Watch(places.SYSTEM_SOCKET, print_note)
+    return ControlClient(sockets, read_seconds=read_seconds or PATIENCE_SECONDS, explain=watch)
 
 
 def normalized(projects: list[str]) -> list[str]:

@@ -15,7 +15,15 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from pypicached.control.exchange import FAILED, NO_DAEMON, NOT_ALLOWED, Exchange, UnixConnection
+from pypicached.control.exchange import (
+    FAILED,
+    NO_DAEMON,
+    NOT_ALLOWED,
+    Exchange,
+    Explain,
+    UnixConnection,
+    know_nothing,
+)
 from pypicached.errors import ControlError
 from pypicached.messages import (
     Explanation,
@@ -74,7 +82,10 @@ _AnyLine = TypeVar("_AnyLine", bound=_Line)
 
 
 class ControlClient:
-    """Asks the first of `sockets` that a daemon answers on; one connection per call, no state."""
+    """Asks the first of `sockets` that a daemon answers on; one connection per call, no state.
+
+    `explain` is asked about a socket that takes connections and does not answer.
+    """
 
     def __init__(
         self,
@@ -82,10 +93,12 @@ class ControlClient:
         *,
         read_seconds: float = _READ_SECONDS,
         progress_seconds: float = _PROGRESS_SECONDS,
+        explain: Explain = know_nothing,
     ) -> None:
         self._sockets = sockets
         self._read_seconds = read_seconds
         self._progress_seconds = progress_seconds
+        self._explain = explain
 
     def status(self) -> Status:
         """Return the state of the daemon; ControlError."""
@@ -250,7 +263,7 @@ class ControlClient:
     ) -> Iterator[Exchange]:
         """Send a request and yield the exchange once its answer is known to be a 200."""
         connection, where = self._connect(seconds)
-        exchange = Exchange(connection, where)
+        exchange = Exchange(connection, where, self._explain)
         # In this order: an answer without a length holds the socket after its connection.
         with contextlib.closing(exchange), contextlib.closing(connection):
             exchange.send(method, path, message)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import select
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,6 +30,30 @@ NOT_ALLOWED: Final = 4
 _EXIT_CODES: Final = {400: USAGE, 403: NOT_ALLOWED, 404: FAILED}
 
 _CHUNK_BYTES: Final = 256 * 1024
+# A daemon that is well has begun its answer long before; asked about less and less often.
+_FIRST_LOOK_SECONDS: Final = 2.5
+_LONGEST_LOOK_SECONDS: Final = 10.0
+
+
+class Silence(NamedTuple):
+    """What is known of a daemon that does not answer; as it stands, nothing.
+
+    `hopeless` says why no answer will come, `advice` where to look if none comes in time; one that
+    is `starting` is waited for however long it takes.
+    """
+
+    hopeless: str = ""
+    starting: bool = False
+    advice: str = ""
+
+
+# Explains the silence on a socket; may take some seconds, and tell the caller's user on its own.
+Explain = Callable[[Path], Silence]
+
+
+def know_nothing(_socket: Path) -> Silence:
+    """Explain a silence to nobody."""
+    return Silence()
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -51,22 +77,66 @@ class UnixConnection(http.client.HTTPConnection):
 class Exchange:
     """One request and its answer; each read is guarded, so that only the daemon's end is blamed."""
 
-    def __init__(self, connection: UnixConnection, where: Path) -> None:
+    def __init__(
+        self, connection: UnixConnection, where: Path, explain: Explain = know_nothing
+    ) -> None:
         self._connection = connection
         self._where = where
+        self._explain = explain
+        self._advice = ""
         self._response: http.client.HTTPResponse | None = None
 
     def send(self, method: str, path: str, message: msgspec.Struct | None) -> None:
         """Ask; ControlError unless the answer is a 200."""
         body = None if message is None else msgspec.json.encode(message)
         headers = {} if body is None else {"Content-Type": "application/json"}
-        with self._guarded(silent_code=NO_DAEMON):
+        with self._guarded(silent_code=NO_DAEMON), self._explained():
             self._connection.request(method, path, body, headers)
+            self._wait()
             self._response = self._connection.getresponse()
         status = self._response.status
         if status != http.client.OK:
             refusal = self.body(ErrorAnswer).error
             raise ControlError(refusal, _EXIT_CODES.get(status, FAILED))
+
+    def _wait(self) -> None:
+        """Return once the answer has begun, or the connection is over; TimeoutError, ControlError.
+
+        The socket may be held open by systemd for a daemon that never comes: after a while of
+        silence it is asked about, and what is hopeless is not waited for.
+        """
+        patience = self._connection.timeout
+        assert isinstance(patience, float | int)
+        poll = select.poll()
+        poll.register(self._connection.sock, select.POLLIN)
+        look, deadline = _FIRST_LOOK_SECONDS, time.monotonic() + patience
+        while (left := deadline - time.monotonic()) > 0:
+            if poll.poll(min(look, left) * 1000):
+                return
+            if left <= look:
+                break
+            silence = self._ask_why()
+            if silence.starting:
+                look, deadline = _FIRST_LOOK_SECONDS, time.monotonic() + patience
+            else:
+                look = min(look * 2, _LONGEST_LOOK_SECONDS)
+        raise TimeoutError
+
+    def _ask_why(self) -> Silence:
+        silence = self._explain(self._where)
+        if silence.hopeless:
+            raise ControlError(silence.hopeless, NO_DAEMON)
+        self._advice = silence.advice
+        return silence
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Look once more why no answer came before that is blamed on the daemon; ControlError."""
+        try:
+            yield
+        except (TimeoutError, ConnectionError):
+            self._ask_why()
+            raise
 
     def close(self) -> None:
         """Let go of the answer, read to its end or not."""
@@ -110,6 +180,8 @@ class Exchange:
         except TimeoutError as error:
             seconds = self._connection.timeout
             sentence = f"the daemon at {self._where} said nothing for {seconds:g} s"
+            if self._advice:
+                sentence = f"{sentence}; {self._advice}"
             raise ControlError(sentence, silent_code) from error
         except msgspec.ValidationError as error:
             reason = f"the daemon at {self._where} answered what this command does not understand"

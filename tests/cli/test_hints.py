@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pypicached.cli import hints
+from pypicached.cli import hints, service
 from pypicached.cli.config import app
 from pypicached.settings import places
 
@@ -136,7 +136,7 @@ def test_hints__directory_that_may_be_written(properties: str, host: Host) -> No
 
 def test_hints__systemd_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """A systemd that hangs, or none, is no complaint and no long wait."""
-    monkeypatch.setattr(hints, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(service, "ANSWER_SECONDS", 0.1)
     systemctl = host.file.parent / "bin" / "systemctl"
     systemctl.write_text("#!/bin/sh\nexec sleep 60\n")
     assert host.check('[server]\nlisten = ["0.0.0.0:3143"]\n') == []
