@@ -15,8 +15,8 @@ from pypicached.errors import SettingsError
 
 if TYPE_CHECKING:
     # At run time only inside the functions: `pypicached --help` does without them.
+    from pypicached.cli.checking import Read
     from pypicached.dropins import Hint
-    from pypicached.settings import Loaded
 
 app = typer.Typer(no_args_is_help=True, help="Show or check the configuration.")
 
@@ -38,52 +38,45 @@ def show(file: File = None, config: Config = None, as_json: Json = False) -> Non
     from pypicached.settings import rows, spell_toml
 
     try:
-        loaded = _load(file, config)
+        read = _read(file, config)
     except SettingsError as error:
         _print_problems(error)
         raise typer.Exit(_WRONG_CONFIGURATION) from None
-    _print_warnings(loaded)
-    found = rows(loaded)
+    _print_warnings(read)
+    found = rows(read.loaded)
     if as_json:
         typer.echo(json.dumps({r.key: {"value": r.value, "source": r.source} for r in found}))
         return
-    read = loaded.path or "no configuration file"
-    typer.echo(f"# {read}\n{spell_toml(found)}", nl=False)
+    typer.echo(f"# {read.origin or 'no configuration file'}\n{spell_toml(found)}", nl=False)
 
 
 @app.command()
 def check(file: File = None, config: Config = None, as_json: Json = False) -> None:
     """Tell every problem of the configuration at once; exit code 2 if there is any."""
     try:
-        loaded = _load(file, config)
+        read = _read(file, config)
     except SettingsError as error:
         if as_json:
             typer.echo(json.dumps({"problems": _documents(error), "hints": []}))
         else:
             _print_problems(error)
         raise typer.Exit(_WRONG_CONFIGURATION) from None
-    _print_warnings(loaded)
-    hints = _hints(loaded)
+    _print_warnings(read)
+    hints = _hints(read)
     if as_json:
         told = [_hint_document(hint) for hint in hints]
         typer.echo(json.dumps({"problems": [], "hints": told}))
         return
-    typer.echo(f"{loaded.path or 'No configuration file; the defaults'}: no problem")
+    typer.echo(f"{read.origin or 'No configuration file; the defaults'}: no problem")
     for hint in hints:
         typer.echo(f"hint: {hint.paragraph}")
 
 
-def _hints(loaded: Loaded) -> list[Hint]:
+def _hints(read: Read) -> list[Hint]:
     """Return what the units have to say for the system's file to come true; no other is theirs."""
     from pypicached.cli.hints import find_hints
 
-    if not _is_system_file(loaded):
-        return []
-    # The environment of this shell is not the service's.
-    here = f"file {loaded.path}"
-    return find_hints(
-        loaded.settings, [k for k, source in loaded.sources.items() if source == here]
-    )
+    return find_hints(read.loaded.settings, read.chosen) if read.is_system else []
 
 
 def _hint_document(hint: Hint) -> dict[str, object]:
@@ -96,27 +89,12 @@ def _hint_document(hint: Hint) -> dict[str, object]:
     }
 
 
-def _load(file: Path | None, config: Path | None) -> Loaded:
-    import os
-
-    from pypicached.settings import load
+def _read(file: Path | None, config: Path | None) -> Read:
+    from pypicached.cli import checking
 
     if file is not None and config is not None:
         raise typer.BadParameter("give the file once: as FILE or with --config")
-    loaded = load(file or config, os.environ)
-    if not _is_system_file(loaded) or "CACHE_DIRECTORY" in os.environ:
-        return loaded
-    from pypicached.cli.service import directories
-
-    # The file is the service's, and so are the directories that it leaves to systemd.
-    found = directories()
-    return load(loaded.path, {**os.environ, **found}) if found else loaded
-
-
-def _is_system_file(loaded: Loaded) -> bool:
-    from pypicached.settings.places import SYSTEM_FILE
-
-    return loaded.path is not None and loaded.path.resolve() == SYSTEM_FILE.resolve()
+    return checking.read(file or config)
 
 
 def _documents(error: SettingsError) -> list[dict[str, str]]:
@@ -133,6 +111,7 @@ def _print_problems(error: SettingsError) -> None:
         typer.echo(describe(problem), err=True)
 
 
-def _print_warnings(loaded: Loaded) -> None:
-    for warning in loaded.warnings:
+def _print_warnings(read: Read) -> None:
+    notes = [] if read.service is None else read.service.notes
+    for warning in [*read.loaded.warnings, *notes]:
         typer.echo(f"warning: {warning}", err=True)

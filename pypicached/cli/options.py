@@ -30,7 +30,7 @@ def connect(socket: Path | None, read_seconds: float | None = None) -> ControlCl
     """Return a client that asks at `socket`, or wherever the caller's daemon is to be found."""
     import os
 
-    from pypicached.cli.service import Watch
+    from pypicached.cli.silence import Watch
     from pypicached.cli.terminal import print_note
     from pypicached.control.client import ControlClient
     from pypicached.settings import default_sockets, places

@@ -6,21 +6,35 @@ soon, nothing is known. Changes nothing.
 
 from __future__ import annotations
 
+import os
+import pwd
+import shlex
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pypicached import dropins
-from pypicached.control.exchange import Silence
+from pypicached.cli.environment_file import parse_environment_file
 
 ANSWER_SECONDS = 2.0
-JOURNAL = "`journalctl -u pypicached -n 20`"
 # Below what systemd makes the directories of a system service (systemd.exec(5)).
 _BASES = {"CacheDirectory": Path("/var/cache"), "StateDirectory": Path("/var/lib")}
 _VARIABLES = {"CacheDirectory": "CACHE_DIRECTORY", "StateDirectory": "STATE_DIRECTORY"}
-_STATE = ("ActiveState", "SubState", "Result", "ExecMainStatus", "StatusText")
 
 Facts = Mapping[str, list[str]]
+
+
+class Environment(NamedTuple):
+    """The environment in which the service reads its settings, as far as its unit tells.
+
+    `files` are those of `EnvironmentFile=` that were read; `notes` tell of those that could not be.
+    """
+
+    user: str
+    variables: dict[str, str]
+    files: list[Path]
+    notes: list[str]
 
 
 def show(unit: str, *names: str) -> Facts:
@@ -43,79 +57,45 @@ def show(unit: str, *names: str) -> Facts:
     return facts
 
 
-def directories() -> dict[str, str]:
-    """Return the variables by which systemd tells the service its directories; {} without it."""
-    facts = show(dropins.SERVICE_UNIT, *_VARIABLES)
+def find_environment() -> Environment | None:
+    """Return the environment of the service; None where systemd knows no such unit."""
+    asked = ("LoadState", "User", "Environment", "EnvironmentFiles", *_VARIABLES)
+    facts = show(dropins.SERVICE_UNIT, *asked)
+    if facts.get("LoadState") != ["loaded"]:
+        return None
+    user = facts.get("User", [dropins.USER])[0]
+    found = Environment(user, _home(user), [], [])
+    for variable in (word for value in facts.get("Environment", []) for word in shlex.split(value)):
+        name, _, value = variable.partition("=")
+        found.variables[name] = value
+    # Later files win over earlier ones, and all of them over Environment= (systemd.exec(5)).
+    for value in facts.get("EnvironmentFiles", []):
+        # As in "/etc/default/pypicached (ignore_errors=yes)".
+        path = Path(value.rpartition(" (")[0])
+        try:
+            found.variables.update(parse_environment_file(path.read_text()))
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not UTF-8"
+            found.notes.append(f"{path} cannot be read ({why}): what it sets is not seen here")
+        else:
+            found.files.append(path)
+    found.variables.update(_directories(facts))
+    return found
+
+
+def _home(user: str) -> dict[str, str]:
+    try:
+        return {"HOME": pwd.getpwnam(user).pw_dir}
+    except KeyError:
+        return {}
+
+
+def _directories(facts: Facts) -> dict[str, str]:
+    """Return the variables by which systemd tells the service its directories."""
     return {
         variable: str(_BASES[name] / facts[name][0].split()[0])
         for name, variable in _VARIABLES.items()
         if facts.get(name)
     }
-
-
-class Watch:
-    """Explains why nobody answers on the system's socket, which systemd holds open by itself.
-
-    For one command. `tell` is given a sentence, once each, about what is worth waiting for.
-    """
-
-    def __init__(self, socket: Path, tell: Callable[[str], None]) -> None:
-        self._socket = socket
-        self._tell = tell
-        self._told: set[str] = set()
-
-    def __call__(self, socket: Path) -> Silence:
-        """Return what is known of the daemon behind `socket`; nothing if it is not the service."""
-        if socket != self._socket:
-            return Silence()
-        facts = show(dropins.SERVICE_UNIT, *_STATE)
-        match (_value(facts, "ActiveState"), _value(facts, "SubState")):
-            case ("", _):
-                return Silence()
-            case ("failed", _) | (_, "auto-restart"):
-                return Silence(
-                    f"{dropins.SERVICE_UNIT} does not start{_why(facts)}: {JOURNAL} says why"
-                )
-            case ("inactive", _):
-                return Silence(_explain_inactive())
-            case ("activating", _):
-                self._tell_once(_value(facts, "StatusText"))
-                return Silence(starting=True)
-            case _:
-                return Silence(advice=f"{JOURNAL} may say why")
-
-    def _tell_once(self, status: str) -> None:
-        what = f"{dropins.SERVICE_UNIT} is starting" + (f": {status}" if status else "")
-        if what not in self._told:
-            self._told.add(what)
-            self._tell(what)
-
-
-def _value(facts: Facts, name: str) -> str:
-    return facts.get(name, [""])[0]
-
-
-def _why(facts: Facts) -> str:
-    """Return how the last attempt ended, in parentheses; "" if that is not known."""
-    match _value(facts, "Result"):
-        case "exit-code":
-            return f" (exit code {_value(facts, 'ExecMainStatus')})"
-        case "signal" | "core-dump":
-            return f" (killed by signal {_value(facts, 'ExecMainStatus')})"
-        case "" | "success":
-            return ""
-        case result:
-            return f" ({result})"
-
-
-def _explain_inactive() -> str:
-    """Say why nothing has started although somebody asked on a socket of the service."""
-    # It is started together with both sockets or not at all: one that is taken keeps it down.
-    if _value(show(dropins.PUBLIC_UNIT, "ActiveState"), "ActiveState") == "failed":
-        return (
-            f"{dropins.SERVICE_UNIT} does not start, for {dropins.PUBLIC_UNIT} has failed (does "
-            "another program use its address?): `systemctl status pypicached.socket` says why"
-        )
-    return (
-        f"{dropins.SERVICE_UNIT} does not run: `systemctl status {dropins.SERVICE_UNIT}` says why"
-    )

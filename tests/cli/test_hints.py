@@ -191,3 +191,43 @@ def test_show__directories_of_another_file(host: Host, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["show", str(other), "--json"])
     shown = json.loads(result.stdout)
     assert shown["cache.directory"]["source"] == "default"
+
+
+def test_show__environment_of_the_service(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's file is shown in the environment of its unit, and not in that of this shell."""
+    default = host.file.parent / "default"
+    default.write_text(
+        'PYPICACHED_CACHE__MAX_SIZE="7 GiB"\nHTTPS_PROXY=http://proxy.example:3128\n'
+    )
+    host.tell(
+        "pypicached.service",
+        SERVICE.format("")
+        + 'Environment=PYPICACHED_CACHE__MAX_SIZE=1GiB "PYPICACHED_CACHE__MIN_FREE=3 GiB"\n'
+        + f"EnvironmentFiles={default} (ignore_errors=yes)\n"
+        + "EnvironmentFiles=/nowhere/else (ignore_errors=yes)\n",
+    )
+    monkeypatch.setenv("PYPICACHED_CACHE__MEMORY", "1MiB")
+    host.file.write_text("")
+    result = CliRunner().invoke(app, ["show", str(host.file)])
+    assert result.stdout.splitlines()[0] == f"# {host.file} and {default}"
+    assert 'max_size = "7GiB"  # from environment PYPICACHED_CACHE__MAX_SIZE' in result.stdout
+    assert 'min_free = "3GiB"  # from environment PYPICACHED_CACHE__MIN_FREE' in result.stdout
+    assert 'memory = "64MiB"  # from default' in result.stdout
+    assert "http://proxy.example:3128" in result.stdout
+
+
+def test_check__environment_of_the_service(host: Host) -> None:
+    """A mistake in the service's environment is a problem, one that cannot be read a warning."""
+    default = host.file.parent / "default"
+    default.write_text("PYPICACHED_CACHE__MAX_SIZE=big\n")
+    files = f"EnvironmentFiles={default} (ignore_errors=yes)\n"
+    host.tell("pypicached.service", SERVICE.format("") + files)
+    host.file.write_text("")
+    result = CliRunner().invoke(app, ["check", str(host.file)])
+    assert result.exit_code == 2
+    assert "(environment PYPICACHED_CACHE__MAX_SIZE)" in result.stderr
+    default.unlink()
+    default.mkdir()
+    result = CliRunner().invoke(app, ["check", str(host.file)])
+    assert result.exit_code == 0
+    assert f"warning: {default} cannot be read (Is a directory)" in result.stderr
