@@ -46,11 +46,16 @@ class DropIn(msgspec.Struct, frozen=True):
 
 
 class Hint(msgspec.Struct, frozen=True):
-    """A setting that needs a drop-in to have its effect; `message` lacks its full stop."""
+    """A setting that needs a drop-in to have its effect; `message` lacks its full stop.
+
+    Without it the service uses something else instead. Where it does not start at all, `blocks` is
+    the directory that keeps it from that.
+    """
 
     key: str
     message: str
     drop_in: DropIn
+    blocks: Path | None = None
 
     @property
     def paragraph(self) -> str:
@@ -85,7 +90,7 @@ def _compare(key: str, unit: str, wanted: Sequence[Where], streams: Sequence[str
 def explain_unwritable(key: str, directory: Path) -> Hint:
     """Return the hint for a directory that the sandbox of the service does not let it write."""
     message = f"{directory} is outside of what the sandbox of {SERVICE_UNIT} lets it write"
-    return Hint(key, message, write_below(directory))
+    return Hint(key, message, write_below(directory), directory)
 
 
 def listen_on(unit: str, streams: Sequence[str]) -> DropIn:

@@ -32,7 +32,7 @@ from pypicached.cli import (
     who,
 )
 from pypicached.cli.terminal import print_failure, print_line, print_note
-from pypicached.errors import ControlError, PypicachedError, SettingsError
+from pypicached.errors import ControlError, PypicachedError, SettingsError, clean
 
 # 128 + SIGINT, 128 + SIGPIPE: what a shell says of a command that a signal ended.
 _INTERRUPTED = 130
@@ -56,7 +56,9 @@ class Commands(TyperGroup):
             raise typer.Exit(_PIPE_CLOSED) from None
         except OSError as error:
             _drop_output()
-            print_failure(f"cannot write the output: {error.strerror}")
+            # What fails at a path names it; an output has none.
+            what = error.filename or "cannot write the output"
+            print_failure(f"{clean(str(what))}: {error.strerror}")
             raise typer.Exit(1) from None
         except SettingsError as error:
             for key, message, suggestion in error.problems:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     # At run time only inside the functions: `pypicached --help` does without them.
     from pypicached.cli.checking import Read
     from pypicached.dropins import Hint
+    from pypicached.settings import Problem
 
 app = typer.Typer(no_args_is_help=True, help="Show or check the configuration.")
 
@@ -30,6 +31,8 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 _WRONG_CONFIGURATION = 2
+# Nothing is wrong in the file, and the service does not start all the same.
+_NEEDS_DROP_IN = 1
 
 
 @app.command()
@@ -52,7 +55,10 @@ def show(file: File = None, config: Config = None, as_json: Json = False) -> Non
 
 @app.command()
 def check(file: File = None, config: Config = None, as_json: Json = False) -> None:
-    """Tell every problem of the configuration at once; exit code 2 if there is any."""
+    """Tell every problem of the configuration at once; exit code 2 if there is any.
+
+    1 if the service cannot run with it until its unit has the drop-in that is named.
+    """
     try:
         read = _read(file, config)
     except SettingsError as error:
@@ -63,13 +69,38 @@ def check(file: File = None, config: Config = None, as_json: Json = False) -> No
         raise typer.Exit(_WRONG_CONFIGURATION) from None
     _print_warnings(read)
     hints = _hints(read)
+    problems = _problems(read, hints)
+    missing = [hint for hint in hints if hint.blocks]
     if as_json:
         told = [_hint_document(hint) for hint in hints]
-        typer.echo(json.dumps({"problems": [], "hints": told}))
-        return
-    typer.echo(f"{read.origin or 'No configuration file; the defaults'}: no problem")
+        needed = [
+            (hint.key, hint.message, f"as root: {hint.drop_in.command_line}") for hint in missing
+        ]
+        found = _documents(SettingsError([*problems, *needed]))
+        typer.echo(json.dumps({"problems": found, "hints": told}))
+    else:
+        _print_findings(read, problems, hints)
+    if problems or missing:
+        raise typer.Exit(_WRONG_CONFIGURATION if problems else _NEEDS_DROP_IN)
+
+
+def _print_findings(read: Read, problems: list[Problem], hints: list[Hint]) -> None:
+    """Print problems and drop-ins without which nothing runs as such, else the good news."""
+    missing = [hint for hint in hints if hint.blocks]
+    _print_problems(SettingsError(problems))
+    for hint in missing:
+        typer.echo(f"{hint.key}: {hint.paragraph}", err=True)
+    if not problems and not missing:
+        typer.echo(f"{read.origin or 'No configuration file; the defaults'}: no problem")
     for hint in hints:
-        typer.echo(f"hint: {hint.paragraph}")
+        if hint not in missing:
+            typer.echo(f"hint: {hint.paragraph}")
+
+
+def _problems(read: Read, hints: list[Hint]) -> list[Problem]:
+    from pypicached.cli.checking import find_problems
+
+    return find_problems(read, [hint.blocks for hint in hints if hint.blocks is not None])
 
 
 def _hints(read: Read) -> list[Hint]:

@@ -28,12 +28,8 @@ def find_hints(settings: Settings, chosen: Iterable[str]) -> list[dropins.Hint]:
         found.append(dropins.compare_public(map(split_listen, settings.server.listen), streams))
     if "server.control_socket" in asked and (streams := _listening(dropins.CONTROL_UNIT)):
         found.append(dropins.compare_control(settings.server.control_socket, streams))
-    places = {
-        "cache.directory": settings.cache.directory,
-        "cache.ledger": settings.cache.ledger.parent,
-    }
-    chosen_places = {key: place for key, place in places.items() if key in asked}
-    found += _unwritable(chosen_places)
+    places = settings.cache.directories
+    found += _unwritable({key: place for key, place in places.items() if key in asked})
     return [hint for hint in found if hint is not None]
 
 

@@ -6,6 +6,7 @@ file and looks at directories; creates and changes nothing.
 
 from pypicached.settings.addresses import split_listen
 from pypicached.settings.changes import Change, differences, needs_restart, without_restart
+from pypicached.settings.indexes import INDEX_FILES
 from pypicached.settings.load import Loaded, load
 from pypicached.settings.model import (
     SCHEMES,
@@ -34,6 +35,7 @@ from pypicached.settings.units import (
 )
 
 __all__ = [
+    "INDEX_FILES",
     "SCHEMES",
     "Audit",
     "Cache",

@@ -26,9 +26,14 @@ def resolve(text: str, env: Mapping[str, str]) -> str:
     return f"{env.get(_VARIABLE) or _SERVICE}/{text.removeprefix(_OPENING)}"
 
 
+def is_credential(path: Path) -> bool:
+    """Tell whether a path is one where systemd puts credentials."""
+    return path.is_relative_to(_PLACE)
+
+
 def is_elsewhere(path: Path, env: Mapping[str, str]) -> bool:
     """Tell whether a path is a credential of the service, and this process is not the service."""
-    return path.is_relative_to(_PLACE) and _VARIABLE not in env
+    return is_credential(path) and _VARIABLE not in env
 
 
 def explain_missing(path: Path, env: Mapping[str, str]) -> tuple[str, str] | None:

@@ -23,7 +23,8 @@ from pypicached.settings.schema import DEFAULT_INDEX, INDEX, INDEX_NAME, RESERVE
 from pypicached.settings.urls import IndexUrl, is_exposed, parse_index_url
 from pypicached.settings.values import BadValueError, quote
 
-_FILES = ("password_file", "token_file", "ca_file", "client_cert", "client_key")
+# Keys whose value is the path of a file that is read.
+INDEX_FILES = ("password_file", "token_file", "ca_file", "client_cert", "client_key")
 
 
 class IndexLayer(msgspec.Struct, frozen=True):
@@ -85,7 +86,7 @@ class IndexReader:
             if key_name in table:
                 dotted = f"{label}.{key_name}"
                 given = table[key_name]
-                if key_name in _FILES and isinstance(given, str):
+                if key_name in INDEX_FILES and isinstance(given, str):
                     given = credential_files.resolve(given, self._env)
                 value = self._problems.attempt(dotted, key.parse, given, self._layer.base)
             else:
@@ -145,7 +146,7 @@ class IndexReader:
             self._problems.add(f"{label}.client_cert", "is of no use with an http:// url")
 
     def _check_files(self, fields: dict[str, Any], label: str) -> None:
-        for name in _FILES:
+        for name in INDEX_FILES:
             path: Path | None = fields[name]
             if path is None or not (why := _why_unusable(path)):
                 continue

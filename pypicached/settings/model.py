@@ -74,6 +74,11 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     # Whether upstreams are left alone from the start.
     offline: bool
 
+    @property
+    def directories(self) -> dict[str, Path]:
+        """The directories that are written to, by the key that decides each."""
+        return {"cache.directory": self.directory, "cache.ledger": self.ledger.parent}
+
     def max_size_bytes(self, disk_bytes: int) -> int | None:
         """Return the limit on a disk of `disk_bytes`; None means unlimited."""
         return self.max_size.of(disk_bytes) if isinstance(self.max_size, Share) else self.max_size

@@ -110,7 +110,7 @@ def default_sockets(env: Mapping[str, str], places: Places | None = None) -> lis
 def find_file(config: Path | None, env: Mapping[str, str], places: Places) -> Path | None:
     """Return the configuration file by the module's rules; None: there is none, and need not be.
 
-    SettingsError if `config` does not exist.
+    SettingsError if `config` does not exist, or one's own cannot be seen.
     """
     if config is not None:
         return _required(expand(config))
@@ -127,9 +127,23 @@ def find_file(config: Path | None, env: Mapping[str, str], places: Places) -> Pa
     return None
 
 
+def find_unreadable(places: Places) -> Path | None:
+    """Return the system's file if it is there, or may be, and is not for the caller to read."""
+    path = places.system_file
+    try:
+        path.stat()
+    except PermissionError:
+        return path
+    except OSError:
+        return None
+    return None if os.access(path, os.R_OK, effective_ids=True) else path
+
+
 def _required(path: Path) -> Path:
     if not _exists(path):
-        raise SettingsError([("--config", f"{path} does not exist", "")])
+        raise SettingsError([(str(path), "does not exist", "")])
+    if path.is_dir():
+        raise SettingsError([(str(path), "is a directory", f"name the file: {path / FILE_NAME}")])
     return path
 
 

@@ -50,13 +50,14 @@ class Host:
         (self._units / unit).write_text(properties)
 
     def check(self, configuration: str) -> list[dict[str, str]]:
-        """Return the hints for a configuration that has no problem."""
+        """Return the hints for a configuration that has no problem, but for what they mend."""
         self.file.write_text(configuration)
         result = CliRunner().invoke(app, ["check", str(self.file), "--json"])
-        assert result.exit_code == 0, result.output
         document = json.loads(result.stdout)
-        assert document["problems"] == []
+        assert result.exit_code == (1 if document["problems"] else 0), result.output
         found: list[dict[str, str]] = document["hints"]
+        told = {(hint["key"], f"as root: {hint['command']}") for hint in found}
+        assert {(p["key"], p["suggestion"]) for p in document["problems"]} <= told
         return found
 
 
@@ -117,6 +118,9 @@ def test_hints__directory(host: Host) -> None:
     assert hint["command"].startswith(
         "install -d -m 0700 -o pypicached -g pypicached /srv/cache && "
     )
+    result = CliRunner().invoke(app, ["check", str(host.file)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("cache.directory: /srv/cache is outside of what the sandbox ")
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,16 @@ def _into_journal(directory: Path, into_journal: bool, *command: str) -> list[st
         assert done.returncode == 2
         stream.seek(0)
         return stream.read().splitlines()
+
+
+def test_output__disk_is_full(control_socket: Path) -> None:
+    """An output that cannot be written is told as that."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*_COMMAND, "status", "--socket", str(control_socket)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "pypicached: cannot write the output: No space left on device\n",
+    )

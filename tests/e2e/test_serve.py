@@ -54,7 +54,7 @@ def test_serve__wrong_configuration(make_daemon: MakeDaemon) -> None:
 def test_serve__configuration_file_missing(make_daemon: MakeDaemon) -> None:
     """A file that is named and not there is wrong configuration, never the defaults."""
     done = make_daemon().command("serve", "--config", "nowhere.toml")
-    assert (done.returncode, "nowhere.toml does not exist" in one_sentence(done)) == (2, True)
+    assert (done.returncode, "nowhere.toml: does not exist" in one_sentence(done)) == (2, True)
 
 
 def test_serve__port_in_use(make_daemon: MakeDaemon) -> None:

@@ -104,8 +104,22 @@ def test_check__good(file: Path) -> None:
 
 
 def test_check__missing_file(file: Path) -> None:
-    """A named file that is not there is wrong configuration."""
-    assert CliRunner().invoke(app, ["check", str(file)]).exit_code == 2
+    """A named file that is not there, or is a directory, is wrong configuration."""
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert (result.exit_code, result.stderr) == (2, f"{file}: does not exist\n")
+    result = CliRunner().invoke(app, ["check", str(file.parent)])
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"{file.parent}: is a directory; name the file: {file}\n",
+    )
+
+
+def test_check__directories_of_ones_own(file: Path) -> None:
+    """A directory that is a file cannot be used, whoever starts the daemon."""
+    file.write_text('[cache]\ndirectory = "pypicached.toml"\n[server]\ncontrol_socket="/s"\n')
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"cache.directory: {file} is no directory\n"
 
 
 def test_check__file_given_twice(file: Path) -> None:
