@@ -6,6 +6,7 @@ a shell, the place is where the service's are while it runs.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +37,28 @@ def is_elsewhere(path: Path, env: Mapping[str, str]) -> bool:
     return is_credential(path) and _VARIABLE not in env
 
 
+def look_ahead(path: Path) -> tuple[str, tuple[str, str] | None]:
+    """Return a warning about a credential that is not handed over now, and what is wrong, if known.
+
+    Who may look into the directory that it comes from (root) knows whether the service will get it.
+    """
+    name = path.name
+    if path.parent != _SERVICE:
+        return f"{path} exists only while its service runs", None
+    if not name.startswith(_PREFIX):
+        return f"{path} exists only while the service runs, and if its unit hands it over", None
+    try:
+        (_SOURCE / name.removeprefix(_PREFIX)).stat()
+    except OSError as error:
+        # Without the directory this is not the host of the service, or one to be prepared.
+        if error.errno == errno.ENOENT and _SOURCE.is_dir():
+            return "", _missing(name)
+        return f"{path} exists only while the service runs", None
+    # Handed over at a start, and never after that.
+    runs = _SERVICE.exists()
+    return (f"{name} is handed over at the next start of the service" if runs else ""), None
+
+
 def explain_missing(path: Path, env: Mapping[str, str]) -> tuple[str, str] | None:
     """Return what is wrong and what to do where a credential was not handed over.
 
@@ -44,7 +67,10 @@ def explain_missing(path: Path, env: Mapping[str, str]) -> tuple[str, str] | Non
     directory = env.get(_VARIABLE)
     if not directory or not path.is_relative_to(directory):
         return None
-    name = str(path.relative_to(directory))
+    return _missing(str(path.relative_to(directory)))
+
+
+def _missing(name: str) -> tuple[str, str]:
     source = _SOURCE / name.removeprefix(_PREFIX)
     where = f"as {source}" if name.startswith(_PREFIX) else "by LoadCredential= in its unit"
     return f"systemd has handed over no credential {name}", f"give it {where}, and restart"

@@ -150,12 +150,15 @@ class IndexReader:
             path: Path | None = fields[name]
             if path is None or not (why := _why_unusable(path)):
                 continue
-            if credential_files.is_elsewhere(path, self._env):
-                self.warnings.append(f"{label}.{name}: {path} exists only while the service runs")
-            elif missing := credential_files.explain_missing(path, self._env):
+            if not credential_files.is_elsewhere(path, self._env):
+                missing = credential_files.explain_missing(path, self._env)
+                self._problems.add(f"{label}.{name}", *(missing or (f"{path} {why}",)))
+                continue
+            warning, missing = credential_files.look_ahead(path)
+            if missing is not None:
                 self._problems.add(f"{label}.{name}", *missing)
-            else:
-                self._problems.add(f"{label}.{name}", f"{path} {why}")
+            elif warning:
+                self.warnings.append(f"{label}.{name}: {warning}")
 
     def _note_sources(self, table: dict[str, object], label: str, root: IndexUrl) -> None:
         given = {"name", *table, *(("username", "password") if root.username else ())}

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pypicached.errors import SettingsError
-from pypicached.settings import Secret, rows, spell_toml
+from pypicached.settings import Secret, credential_files, rows, spell_toml
 from pypicached.settings.schema import RESERVED_NAMES
 from pypicached.settings.urls import PYPI_URL
 
@@ -184,7 +184,33 @@ def test_secret_file__unusable(read: Load, tmp_path: Path, content: bytes) -> No
 def test_secret_file__systemd_credential(read: Load) -> None:
     """A systemd credential is not there while the service is not running: a warning then."""
     keys = {"token_file": "/run/credentials/pypicached.service/none"}
-    assert "only while the service runs" in read(table(**keys)).warnings[0]
+    assert read(table(**keys)).warnings == [
+        "index.acme.token_file: /run/credentials/pypicached.service/none exists only while the "
+        "service runs, and if its unit hands it over"
+    ]
+
+
+def test_secret_file__credential_to_come(
+    read: Load, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may look where the service's credentials come from is told whether this one will come."""
+    source, place = tmp_path / "credentials", tmp_path / "run" / "pypicached.service"
+    monkeypatch.setattr(credential_files, "_SOURCE", source)
+    monkeypatch.setattr(credential_files, "_PLACE", place.parent)
+    monkeypatch.setattr(credential_files, "_SERVICE", place)
+    text = table(token_file="$CREDENTIALS_DIRECTORY/cred_acme")
+    assert "only while the service runs" in read(text).warnings[0]
+    source.mkdir()
+    assert refuse(text)["index.acme.token_file"] == (
+        "systemd has handed over no credential cred_acme",
+        f"give it as {source}/acme, and restart",
+    )
+    (source / "acme").touch()
+    assert read(text).warnings == []
+    place.mkdir(parents=True)
+    assert read(text).warnings == [
+        "index.acme.token_file: cred_acme is handed over at the next start of the service"
+    ]
 
 
 def test_secret_file__credential_by_its_variable(read: Load, tmp_path: Path) -> None:
