@@ -64,7 +64,8 @@ def _seconds(since: str) -> float:
     try:
         return parse_duration(since)
     except ValueError as error:
-        raise ControlError(f"--since: {error}; for example --since 24h", exit_code=2) from None
+        reason = f'--since: "{clean(since, 60)}" is {error}; for example --since 24h'
+        raise ControlError(reason, exit_code=2) from None
 
 
 def _print_stats(answer: Stats) -> None:

@@ -44,7 +44,9 @@ class Rights:
         """Return one sentence that names who may, or None if this caller may."""
         if uid in (0, self._own_uid):
             return None
-        owners = "root" if self._own_uid == 0 else f"root and {_user(self._own_uid)}"
+        owners = "root (sudo)"
+        if self._own_uid != 0:
+            owners += f" and {_user(self._own_uid)}"
         if self._readers_gid is None:
             return f"this daemon is private: only {owners} may use it"
         if path in _OWNERS_MAY_GET:

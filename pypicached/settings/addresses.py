@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 # sockaddr_un.sun_path has 108 bytes, one of them for the final NUL (unix(7)).
 _MAX_SOCKET_PATH_BYTES = 107
@@ -29,6 +31,31 @@ def split_listen(text: str) -> tuple[str, int] | Path:
     if not host or host == "*":
         raise ValueError(f'has no host; say "127.0.0.1:{port}", or "0.0.0.0:{port}" for everybody')
     return _checked_host(host), int(port)
+
+
+def find_own(url: str, listen: Iterable[str]) -> str | None:
+    """Return the listening address at which a URL arrives on this host, or None.
+
+    What a host's name stands for is not looked up, except for the one that is always the same.
+    """
+    parts = urlsplit(url)
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    for text in listen:
+        where = split_listen(text)
+        if isinstance(where, Path) or where[1] != port:
+            continue
+        own = "127.0.0.1" if where[0] == "localhost" else where[0]
+        if own == host or (own in ("0.0.0.0", "::") and _is_loopback(host)):  # noqa: S104
+            return text
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def check_socket_path(path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from pypicached.settings.values import ask_for, find_nearest, name_type
 
 # A configuration with thousands of indexes stays below; a device or a log is not read whole.
 _MAX_BYTES = 4 * 1024 * 1024
+
+
+# Of the standard library; another version may say it otherwise, which is then passed on.
+_TWICE = re.compile(r"Cannot declare \((?P<keys>.*)\) twice \(at line (?P<line>\d+), .*\)")
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -65,10 +70,20 @@ def _tables(raw: bytes, path: Path) -> dict[str, Any]:
         column = error.start - raw.rfind(b"\n", 0, error.start)
         raise _unreadable(path, f"not UTF-8 (at line {line}, column {column})") from None
     except tomllib.TOMLDecodeError as error:
-        # Its messages name single characters only, never a value.
-        raise _unreadable(path, f"not TOML: {error}") from None
+        # Its messages name single characters and keys only, never a value.
+        raise SettingsError([(str(path), *_explain(str(error)))]) from None
     except RecursionError:
         raise _unreadable(path, "not TOML that can be read: nested too deeply") from None
+
+
+def _explain(message: str) -> tuple[str, str]:
+    """Return what the parser says of a table that stands there twice in words, else as it is."""
+    table = _TWICE.fullmatch(message)
+    if table is None:
+        return f"not TOML: {message}", ""
+    name = clean(".".join(re.findall(r"'([^']*)'", table["keys"])), 60)
+    below = f"put what is below the second, at line {table['line']}, below the first"
+    return f"[{name}] is there twice", below
 
 
 def _unreadable(path: Path, why: str) -> SettingsError:

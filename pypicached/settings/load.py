@@ -14,6 +14,7 @@ import msgspec
 
 from pypicached.errors import SettingsError
 from pypicached.settings import places as where
+from pypicached.settings.addresses import find_own
 from pypicached.settings.document import Document, read_document
 from pypicached.settings.environment import (
     INDEX_URL_VARIABLE,
@@ -82,10 +83,11 @@ def load(
     layers.add_directories(env, places)
     reader = IndexReader(_index_layer(document, path, env, given, problems), env, problems)
     indexes = reader.read()
+    _refuse_loops(indexes, layers.section("server")["listen"], problems)
     problems.raise_if_any()
     proxies, told = read_proxies(env)
     warnings = [*environment_warnings(env), *_replaced(document, env, given), *reader.warnings]
-    warnings += _unanswered(indexes)
+    warnings += _unanswered(indexes) + _shared(indexes)
     warnings += told
     settings = Settings(
         server=Server(**layers.section("server")),
@@ -247,6 +249,31 @@ def _unanswered(indexes: Sequence[Index]) -> list[str]:
         "every [[index]] has `projects`: other names are not found; add an index without, for "
         'example name = "pypi" alone for PyPI'
     ]
+
+
+def _shared(indexes: Sequence[Index]) -> list[str]:
+    """Say so when two indexes own the same names: then the order of the file decides."""
+    owners: dict[str, list[str]] = {}
+    for index in indexes:
+        for glob in index.projects:
+            owners.setdefault(glob, []).append(index.name)
+    return [
+        f'projects = "{glob}" stands at the indexes {", ".join(names)}: they are asked in this '
+        "order, and the first that has a project owns it"
+        for glob, names in owners.items()
+        if len(names) > 1
+    ]
+
+
+def _refuse_loops(indexes: Sequence[Index], listen: Sequence[str], problems: Problems) -> None:
+    """Note each index that is this daemon itself, which would ask itself for every page."""
+    for index in indexes:
+        if address := find_own(index.url, listen):
+            problems.add(
+                f"index.{index.name}.url",
+                f"leads to this very daemon, which listens on {address}",
+                "give the index that is to be cached",
+            )
 
 
 def _replaced(document: Document, env: Mapping[str, str], given: Mapping[str, object]) -> list[str]:

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 from pypicached.requirement import EXAMPLE, Requirement, parse_requirement
-from pypicached.settings.values import BadValueError, parse_texts, quote
+from pypicached.settings.values import BadValueError, each, quote
 
 
 def parse_globs(value: object, _base: Path) -> tuple[str, ...]:
     """Accept a list of project names with `*` and `?`; they are normalized (PEP 503)."""
-    return tuple(map(_glob, parse_texts(value)))
+    return each(value, _glob)
 
 
 def _glob(text: str) -> str:
@@ -25,7 +25,7 @@ def _glob(text: str) -> str:
 
 def parse_requirements(value: object, _base: Path) -> tuple[Requirement, ...]:
     """Accept a list of requirements: a project, and if need be versions of it."""
-    return tuple(map(_requirement, parse_texts(value)))
+    return each(value, _requirement)
 
 
 def _requirement(text: str) -> Requirement:

@@ -79,9 +79,7 @@ def _refuse_site_root(url: str) -> None:
     """Refuse PyPI's site where its Simple API was meant: each page would be a 404."""
     mine, theirs = urlsplit(url), urlsplit(PYPI_URL)
     if mine.hostname == theirs.hostname and mine.path in {"/", "/pypi/"}:
-        raise BadValueError(
-            f"is PyPI's site, not its Simple API; did you mean {PYPI_URL}", f'write "{PYPI_URL}"'
-        )
+        raise BadValueError("is PyPI's site, not its Simple API", f'write "{PYPI_URL}"')
 
 
 def is_exposed(url: str) -> bool:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pypicached.errors import clean
 from pypicached.networks import Network, parse_network
@@ -22,6 +22,7 @@ from pypicached.settings.model import Share
 from pypicached.settings.places import expand
 from pypicached.settings.secret import Secret, is_clean
 
+T = TypeVar("T")
 Parse = Callable[[object, Path], object]
 Kind = Literal["text", "boolean", "number", "list"]
 
@@ -148,7 +149,7 @@ def parse_socket_path(value: object, base: Path) -> Path:
 
 def parse_listen(value: object, base: Path) -> tuple[str, ...]:
     """Accept a list of "HOST:PORT", "[IPV6]:PORT" and "unix:/path", at least one, none twice."""
-    addresses = tuple(_listen(item, base) for item in parse_texts(value))
+    addresses = each(value, lambda text: _listen(text, base))
     if not addresses:
         raise BadValueError("at least one address is needed")
     twice = {a for a in addresses if addresses.count(a) > 1}
@@ -170,7 +171,7 @@ def _listen(text: str, base: Path) -> str:
 
 def parse_networks(value: object, _base: Path) -> tuple[Network, ...]:
     """Accept a list of networks and addresses; an empty one, too."""
-    return tuple(_network(item) for item in parse_texts(value))
+    return each(value, _network)
 
 
 def _network(text: str) -> Network:
@@ -314,6 +315,22 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise BadValueError(f"must be text in quotes, not {name_type(value)}")
     return value
+
+
+def each(value: object, parse: Callable[[str], T]) -> tuple[T, ...]:
+    """Return what `parse` makes of each text of a list; all that are bad are told at once."""
+    good, bad = [], []
+    for text in parse_texts(value):
+        try:
+            good.append(parse(text))
+        except BadValueError as error:
+            bad.append(error)
+    if len(bad) == 1:
+        raise bad[0]
+    if bad:
+        told = (f"{e.message} ({e.suggestion})" if e.suggestion else e.message for e in bad)
+        raise BadValueError("; ".join(told))
+    return tuple(good)
 
 
 def parse_texts(value: object) -> list[str]:

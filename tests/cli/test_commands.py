@@ -592,3 +592,12 @@ def test_client__given_url() -> None:
     """`--url` wins and asks nobody."""
     result = _run("client", "uv", "--url", "https://cache.example")
     assert 'url = "https://cache.example/simple/"\n' in result.stdout
+
+
+def test_stats__since_nonsense(control_socket: Path) -> None:
+    """What is no duration is quoted, with one that is."""
+    result = _run("stats", "--since", "foo", "--socket", control_socket)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        'pypicached: --since: "foo" is no duration; for example --since 24h\n',
+    )

@@ -61,21 +61,21 @@ def test_rights__group(method: str, path: str) -> None:
 def test_rights__group_may_not_change(path: str) -> None:
     """Everything else is refused to the group, with a sentence that names who may."""
     refusal = Rights(_DAEMON, _GID).refusal(_OTHER, "POST", path) or ""
-    words = "is for root and uid 990; the group root may only read, warm and invalidate"
+    words = "is for root (sudo) and uid 990; the group root may only read, warm and invalidate"
     assert refusal.endswith(words)
 
 
 def test_rights__who_is_for_owners() -> None:
     """What clients fetched is not for the group: it tells of people, not of the cache."""
     refusal = Rights(_DAEMON, _GID).refusal(_OTHER, "GET", "/who")
-    assert refusal == "who fetched what is personal: only root and uid 990 may ask"
+    assert refusal == "who fetched what is personal: only root (sudo) and uid 990 may ask"
     assert Rights(_DAEMON, _GID).refusal(_DAEMON, "GET", "/who") is None
 
 
 def test_rights__without_a_group() -> None:
     """A daemon without a readers' group answers nobody but its user and root."""
     refusal = Rights(_DAEMON, None).refusal(_OTHER, "GET", "/status")
-    assert refusal == "this daemon is private: only root and uid 990 may use it"
+    assert refusal == "this daemon is private: only root (sudo) and uid 990 may use it"
 
 
 def test_peer_uid__own() -> None:

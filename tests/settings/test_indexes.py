@@ -92,7 +92,10 @@ def test_index_url__refused(refuse: Refuse, url: str) -> None:
 def test_index_url__site_of_pypi(refuse: Refuse) -> None:
     """PyPI's site without /simple is refused with the URL that was meant."""
     site = PYPI_URL.removesuffix("simple/")
-    assert PYPI_URL in refuse(table(url=site))["index.acme.url"][0]
+    assert refuse(table(url=site))["index.acme.url"] == (
+        "is PyPI's site, not its Simple API",
+        f'write "{PYPI_URL}"',
+    )
 
 
 def test_credentials__taken_out_of_the_url(read: Load) -> None:

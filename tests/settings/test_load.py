@@ -139,6 +139,24 @@ def test_toml__line_and_column(refuse: Refuse, tmp_path: Path) -> None:
     assert "limits.clients" in found
 
 
+@pytest.mark.parametrize(
+    ("text", "table", "place"),
+    [
+        ("[cache]\noffline = true\n[cache]\n", "[cache]", "line 3"),
+        ("[cache]\n[cache]", "[cache]", "line 2"),
+        ("[cache.'a b'.c]\n[cache.'a b'.c]\n", "[cache.a b.c]", "line 2"),
+    ],
+)
+def test_toml__table_twice(
+    text: str, table: str, place: str, refuse: Refuse, tmp_path: Path
+) -> None:
+    """A table that stands there twice is told as it is written, with what to do."""
+    assert refuse(text)[f"{tmp_path}/given.toml"] == (
+        f"{table} is there twice",
+        f"put what is below the second, at {place}, below the first",
+    )
+
+
 def test_toml__not_utf8(places: Places, tmp_path: Path) -> None:
     """A file in another encoding is told with the place of its first wrong byte."""
     path = tmp_path / "latin.toml"
@@ -284,3 +302,40 @@ def test_overrides__unknown(refuse: Refuse) -> None:
     assert refuse(None, {}, {"cache.max_sise": "1"})["cache.max_sise"][1] == (
         'did you mean "max_size"?'
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "listen", "address"),
+    [
+        ("http://127.0.0.1:3143/simple/", None, "127.0.0.1:3143"),
+        ("http://localhost:3143/simple/", None, "127.0.0.1:3143"),
+        ("http://[::1]:3143/simple/", None, "[::1]:3143"),
+        ("http://127.0.0.1/simple/", ["0.0.0.0:80"], "0.0.0.0:80"),
+        ("http://10.0.0.7:80/simple/", ["localhost:80", "10.0.0.7:80"], "10.0.0.7:80"),
+        ("http://127.0.0.1:3144/simple/", None, None),
+        ("http://cache.test:3143/simple/", ["0.0.0.0:3143"], None),
+        ("http://127.0.0.1:3143/simple/", ["unix:/run/x", "10.0.0.7:3143"], None),
+    ],
+)
+def test_index__this_very_daemon(
+    url: str, listen: list[str] | None, address: str | None, read: Load, refuse: Refuse
+) -> None:
+    """An index at an address of our own is refused; another daemon beside us is none."""
+    overrides = {"index_url": url, "server.listen": listen}
+    if address is None:
+        assert read(None, {}, overrides).settings.indexes[0].url == url
+        return
+    assert refuse(None, {}, overrides)["index.pypi.url"][0] == (
+        f"leads to this very daemon, which listens on {address}"
+    )
+
+
+def test_index__names_of_two(read: Load) -> None:
+    """Two indexes that own the same names are asked in their order, which is said."""
+    index = '[[index]]\nname = "{0}"\nurl = "https://{0}.test/"\nprojects = ["{1}"]\n'
+    text = index.format("a", "acme-*") + index.format("b", "Acme_*") + index.format("c", "acme")
+    found = [warning for warning in read(text).warnings if "acme" in warning]
+    assert found == [
+        'projects = "acme-*" stands at the indexes a, b: they are asked in this order, and the '
+        "first that has a project owns it"
+    ]

@@ -164,3 +164,15 @@ def test_split_listen__refused(text: str) -> None:
     """What is no address is refused."""
     with pytest.raises(ValueError, match=r"\w"):
         split_listen(text)
+
+
+def test_list__every_bad_item(refuse: Refuse) -> None:
+    """Of a list every item that is bad is told, each with what to write instead."""
+    found = refuse('[server]\nlisten = ["3143", "127.0.0.1:80", ":3143", "0.0.0.0"]\n')
+    message, suggestion = found["server.listen"]
+    assert suggestion == ""
+    assert message.startswith(
+        '"3143" has no port (say "127.0.0.1:3143"); ":3143" has no host (say '
+    )
+    assert '; "0.0.0.0" has no port (say ' in message
+    assert "80" not in message
