@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pypicached.errors import SettingsError
+from pypicached.listening import Handed, describe_differences
 from pypicached.messages import iso
-from pypicached.settings import Change, Loaded, Problem, Seen, Settings, Source, describe
+from pypicached.settings import (
+    Change,
+    Loaded,
+    Problem,
+    Seen,
+    Settings,
+    Source,
+    describe,
+    split_listen,
+)
 
 CHECK = "`pypicached config check` tells all"
 
@@ -19,6 +29,8 @@ class Configuration:
         self.settings = loaded.settings
         # What this host makes of the settings in force: told beside the warnings of the file.
         self.notes: list[str] = []
+        # The sockets of systemd, which decide in the place of settings.
+        self.handed = Handed()
         self.needs_restart: list[str] = []
         self._loaded = loaded
         self._refused: str | None = None
@@ -37,7 +49,8 @@ class Configuration:
     def accept(self, loaded: Loaded, settings: Settings, restart: Sequence[Change]) -> None:
         """Note that `settings` are in force now, and all of `loaded` after a restart."""
         self.settings = settings
-        self.needs_restart = [change.key for change in restart]
+        decided = self.handed.decides
+        self.needs_restart = [change.key for change in restart if change.key not in decided]
         self._loaded = loaded
         self._refused = None
 
@@ -50,9 +63,19 @@ class Configuration:
             f"force: {first}{more}; {CHECK}"
         )
 
+    def other_sockets(self, loaded: Loaded | None = None) -> list[str]:
+        """Return where systemd's sockets are not what was set. Looks host names up; any thread."""
+        loaded = loaded or self._loaded
+        server = loaded.settings.server
+        return describe_differences(
+            self.handed,
+            [*map(split_listen, server.listen)] if "server.listen" in loaded.chosen else None,
+            server.control_socket if "server.control_socket" in loaded.chosen else None,
+        )
+
     def problems(self) -> list[str]:
         """Return what an operator should know. Blocks on the disk; safe in any thread."""
-        found = [*self._loaded.warnings, *self.notes]
+        found = [*self._loaded.warnings, *self.notes, *self.other_sockets()]
         if self.needs_restart:
             found.append(f"needs a restart: {', '.join(self.needs_restart)}")
         if self._refused is not None:

@@ -31,7 +31,6 @@ from pypicached.host import lock_directory, make_directory, raise_descriptor_lim
 from pypicached.listening import (
     LONGEST_QUEUE,
     address_of,
-    describe_differences,
     find_group,
     open_control,
     open_public,
@@ -72,8 +71,6 @@ class Daemon:
         on_ready: Callable[[list[str]], None] = lambda _listeners: None,
     ) -> None:
         self.configuration = Configuration(loaded, source)
-        # The dotted keys that somebody has set; the rest are defaults.
-        self._chosen = loaded.chosen
         self._notes: list[str] = []
         self._now = now
         self._configure_logs = configure_logs
@@ -121,6 +118,7 @@ class Daemon:
 
     async def _start(self) -> None:
         self._handed = take_handed(systemd.listen_fds(), self._stack)
+        self.configuration.handed = self._handed
         clients = self._prepare_host()
         parts = self.parts = Assembly(
             self._settings, self._stack, self.configuration.problems, self._notes, self._now
@@ -202,7 +200,8 @@ class Daemon:
             self._background(reporting.feed_watchdog(interval), "watchdog")
         self.parts.operations.listeners = [address_of(bound) for bound in public]
         self._note_hosting()
-        self._warn_of_other_sockets()
+        for note in self.configuration.other_sockets():
+            event(logger, logging.WARNING, note)
         where = ", ".join(self.parts.operations.listeners)
         event(logger, logging.INFO, f"pypicached {__version__} serves on {where}")
 
@@ -225,17 +224,6 @@ class Daemon:
     def _on_switched(self, server: Server) -> None:
         self._configure_logs(server)
         self._note_hosting()
-
-    def _warn_of_other_sockets(self) -> None:
-        server = self._settings.server
-        listen = [split_listen(text) for text in server.listen]
-        for note in describe_differences(
-            self._handed,
-            listen if "server.listen" in self._chosen else None,
-            server.control_socket if "server.control_socket" in self._chosen else None,
-        ):
-            event(logger, logging.WARNING, note)
-            self._notes.append(note)
 
     async def _serve(self, runner: web.BaseRunner, bound: list[socket.socket]) -> None:
         await runner.setup()

@@ -84,7 +84,23 @@ def _compare(key: str, unit: str, wanted: Sequence[Where], streams: Sequence[str
         f"[{section}] {name} is {', '.join(texts)}, but {unit} of systemd listens on "
         f"{', '.join(streams)}, and that counts"
     )
+    # Somebody else's drop-in may have added one: it is not to vanish unsaid.
+    ended = [stream for stream in streams if not _covers(texts, stream)]
+    if ended and unit == PUBLIC_UNIT:
+        message += (
+            f" (a change ends {', '.join(ended)}: what is to stay, [server] listen must name)"
+        )
     return Hint(key, message, listen_on(unit, texts))
+
+
+def _covers(streams: Sequence[str], stream: str) -> bool:
+    """Tell whether who listens on `streams` is reached at `stream`, too."""
+    host, _, port = stream.rpartition(":")
+    address = _address(host)
+    if stream in streams or address is None:
+        return stream in streams
+    every = "[::]" if address.version == 6 else "0.0.0.0"  # noqa: S104
+    return f"{every}:{port}" in streams
 
 
 def explain_unwritable(key: str, directory: Path) -> Hint:
@@ -105,7 +121,9 @@ def listen_on(unit: str, streams: Sequence[str]) -> DropIn:
         lines.append("FreeBind=yes")
     # Both, in one go: a socket unit does not start beside a service that runs already.
     restart = f"systemctl restart {unit} {SERVICE_UNIT}"
-    return DropIn(unit, "listen", tuple(lines), after=("systemctl daemon-reload", restart))
+    # Last of all, or an empty ListenStream= of another one (`systemctl edit` writes override.conf)
+    # would take back what this one says.
+    return DropIn(unit, "zz-listen", tuple(lines), after=("systemctl daemon-reload", restart))
 
 
 def write_below(directory: Path) -> DropIn:

@@ -38,6 +38,12 @@ class Handed(msgspec.Struct, frozen=True):
     public: tuple[socket.socket, ...] = ()
     control: socket.socket | None = None
 
+    @property
+    def decides(self) -> frozenset[str]:
+        """The settings in whose place it stands: no restart of the daemon alone changes that."""
+        keys = {"server.listen": bool(self.public), "server.control_socket": bool(self.control)}
+        return frozenset(key for key, handed in keys.items() if handed)
+
 
 def take_handed(found: Mapping[str, Sequence[int]], stack: contextlib.AsyncExitStack) -> Handed:
     """Make sockets of descriptors by name; `stack` closes them. Raises StartError."""

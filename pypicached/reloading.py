@@ -48,6 +48,8 @@ class _Read(NamedTuple):
     restart: list[Change]
     prepared: dict[str, Prepared]
     disk_bytes: int
+    # What an operator should know of it.
+    warnings: list[str]
 
 
 class Reloading:
@@ -137,7 +139,8 @@ class Reloading:
             disk_bytes = self._parts.store.total_bytes()
         except OSError as error:
             raise StartError(f"the cache directory cannot be used: {error.strerror}") from error
-        return _Read(loaded, settings, changes, restart, prepared, disk_bytes)
+        warnings = [*loaded.warnings, *self._configuration.other_sockets(loaded)]
+        return _Read(loaded, settings, changes, restart, prepared, disk_bytes, warnings)
 
     def _altered_files(self, prepared: dict[str, Prepared]) -> list[Change]:
         """Return the settings of indexes whose file has other content under the same name."""
@@ -176,11 +179,11 @@ class Reloading:
         restart = self._configuration.needs_restart
         if restart:
             event(logger, logging.WARNING, f"needs a restart: {', '.join(restart)}")
-        for warning in loaded.warnings:
+        for warning in read.warnings:
             event(logger, logging.WARNING, warning)
         return ReloadAnswer(
             file=None if loaded.path is None else str(loaded.path),
             changed=[ReloadedKey(change.key, change.what) for change in read.changes],
             needs_restart=restart,
-            warnings=loaded.warnings,
+            warnings=read.warnings,
         )

@@ -43,6 +43,34 @@ def test_compare__port_of_the_kernels_choice() -> None:
     assert compare_public([("127.0.0.1", 0)], ["127.0.0.1:3143"]) is None
 
 
+@pytest.mark.parametrize(
+    ("listen", "ended"),
+    [
+        ([("127.0.0.1", 3143)], " (a change ends [::1]:3143, 172.17.0.1:3143: "),
+        ([("0.0.0.0", 3143), ("::1", 3143)], None),
+        ([("0.0.0.0", 80), Path("/x")], " (a change ends 127.0.0.1:3143, [::1]:3143, 172.17.0.1:"),
+        ([("::", 3143), ("127.0.0.1", 3143), ("172.17.0.1", 3143), ("::2", 1)], None),
+    ],
+)
+def test_compare__addresses_that_end(
+    listen: list[tuple[str, int] | Path], ended: str | None
+) -> None:
+    """An address that the settings do not name does not go unsaid, whoever added it."""
+    hint = compare_public(listen, ["127.0.0.1:3143", "[::1]:3143", "172.17.0.1:3143"])
+    assert hint is not None
+    if ended is None:
+        assert "ends" not in hint.message
+    else:
+        assert ended in hint.message
+
+
+def test_listen_on__last_of_all() -> None:
+    """The drop-in comes after the one of `systemctl edit`, whose empty line would undo it."""
+    command = listen_on("pypicached.socket", ["127.0.0.1:80"]).command_line
+    (name,) = [word for word in command.split() if word.startswith(">")]
+    assert name.rpartition("/")[2] > "override.conf"
+
+
 def test_compare__control() -> None:
     """Another path of the control socket is a drop-in of its own unit."""
     hint = compare_control(Path("/run/other.sock"), ["/run/pypicached/control.sock"])

@@ -42,7 +42,7 @@ def _bridge_listener(address: Address) -> list[str]:
         f"#   ListenStream={listen}",
         "#   FreeBind=yes",
         "# systemctl daemon-reload && systemctl restart pypicached.socket pypicached.service",
-        f'# (Without systemd: add "{listen}" to [server] listen.)',
+        f'# (Without systemd, or where [server] listen is set: add "{listen}" to that instead.)',
         "# Every container on that bridge can then read what the cache serves.",
         "",
     ]

@@ -95,7 +95,7 @@ def test_hints__text(host: Host) -> None:
     first, second = result.stdout.splitlines()
     assert first.endswith(": no problem")
     assert second.startswith("hint: [server] control_socket is /run/other.sock, but ")
-    assert "pypicached-control.socket.d/listen.conf" in second
+    assert "pypicached-control.socket.d/zz-listen.conf" in second
 
 
 @pytest.mark.parametrize(

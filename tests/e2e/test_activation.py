@@ -177,10 +177,28 @@ def test_activation__settings_differ(activated: DaemonProcess) -> None:
     assert (
         "printf '%s\\n' '[Socket]' ListenStream= ListenStream=192.0.2.7:3143 "
         "'ListenStream=[::]:3143' ListenStream=/run/p.s BindIPv6Only=ipv6-only FreeBind=yes "
-        ">/etc/systemd/system/pypicached.socket.d/listen.conf && systemctl daemon-reload && "
+        ">/etc/systemd/system/pypicached.socket.d/zz-listen.conf && systemctl daemon-reload && "
         "systemctl restart pypicached.socket pypicached.service"
     ) in problem
     assert problem.isascii()
+
+
+def test_activation__settings_differ_after_a_reload(
+    activated: DaemonProcess, directory: Path
+) -> None:
+    """No restart helps against a socket of systemd: a reload says what does, and so does status."""
+    activated.units.tcp()
+    activated.units.unix("control", activated.socket)
+    config = directory / "pypicached.toml"
+    config.write_text("")
+    activated.start("--config", str(config))
+    config.write_text('[server]\nlisten = ["127.0.0.1:9"]\n[cache]\nledger = "other.sqlite"\n')
+    answer = activated.ask("reload")
+    assert answer["needs_restart"] == ["cache.ledger"]
+    assert "socket.d/zz-listen.conf" in answer["warnings"][0]
+    problems = activated.ask("status")["problems"]
+    assert "socket.d/zz-listen.conf" in problems[0]
+    assert problems[1:] == ["needs a restart: cache.ledger"]
 
 
 def test_activation__settings_agree(activated: DaemonProcess) -> None:
