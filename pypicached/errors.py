@@ -209,3 +209,7 @@ class ControlError(PypicachedError):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class AbsentError(ControlError):
+    """The daemon knows nothing of what was asked for; a document has nothing in it then."""

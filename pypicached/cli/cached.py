@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pypicached.cli.options import JsonOption, SocketOption, connect, normalized
+from pypicached.cli.options import JsonOption, SocketOption, absence, connect, normalized
 from pypicached.cli.terminal import (
     Column,
     Moment,
@@ -56,7 +56,8 @@ def list_cached(
         projects = client.list_projects(sort)
         print_json(projects) if as_json else _print_projects(projects)
     else:
-        files = client.list_files(normalized([project])[0], sort)
+        with absence(as_json, list):
+            files = client.list_files(normalized([project])[0], sort)
         print_json(files) if as_json else _print_files(files)
 
 
@@ -89,11 +90,11 @@ def _print_files(rows: list[FileRow]) -> None:
 
 
 def _notes(row: FileRow) -> str:
-    # Unverified: neither a hash nor a length was there to check it against. Removed: its index
-    # lists it no more.
+    # Unverified: neither a hash nor a length was there to check it against; most metadata has none,
+    # ours of a verified wheel too. Removed: its index lists it no more.
     notes = {
         "pinned": row.pinned,
-        "unverified": not row.verified,
+        "unverified": not row.verified and not row.filename.endswith(".metadata"),
         "removed": row.removed_at is not None,
     }
     return " ".join(note for note, holds in notes.items() if holds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +40,20 @@ def connect(socket: Path | None, read_seconds: float | None = None) -> ControlCl
     sockets = [socket] if socket else default_sockets(os.environ)
     watch = Watch(places.SYSTEM_SOCKET, print_note)
     return ControlClient(sockets, read_seconds=read_seconds or PATIENCE_SECONDS, explain=watch)
+
+
+@contextlib.contextmanager
+def absence(as_json: bool, document: Callable[[], object]) -> Iterator[None]:
+    """Print the document that has nothing in it, if one was asked for, where nothing is known."""
+    from pypicached.cli.terminal import print_json
+    from pypicached.errors import AbsentError
+
+    try:
+        yield
+    except AbsentError:
+        if as_json:
+            print_json(document())
+        raise
 
 
 def normalized(projects: list[str]) -> list[str]:

@@ -56,5 +56,5 @@ def _print_answer(answer: VerifyAnswer) -> None:
     dropped = len(answer.problems) - left
     found = [f"{left:,} damaged"] if left else []
     found += [f"{dropped:,} dropped, to be fetched again"] if dropped else []
-    read = f"read {count(answer.checked, 'blob')}, {size(answer.bytes)}"
+    read = f"read {count(answer.checked, 'file')}, {size(answer.bytes)}"
     print_line(f"{read}: {', '.join(found)}" if answer.problems else f"{read}: all is well")

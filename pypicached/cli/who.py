@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pypicached.cli.options import JsonOption, SocketOption, connect
+from pypicached.cli.options import JsonOption, SocketOption, absence, connect
 from pypicached.cli.terminal import (
     Cell,
     Column,
@@ -59,9 +59,9 @@ def who(
 ) -> None:
     """Show which clients fetched which file (or were refused it), with which tool, and when."""
     _check(requirement, client)
-    rows, answer = connect(socket).who(
-        requirement, client, 0.0 if since is None else _moment(since), refused=refused
-    )
+    moment = 0.0 if since is None else _moment(since)
+    with absence(as_json, list):
+        rows, answer = connect(socket).who(requirement, client, moment, refused=refused)
     if as_json:
         print_json(rows)
     elif rows or not on_terminal():

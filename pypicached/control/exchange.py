@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from pypicached.errors import ControlError
+from pypicached.errors import AbsentError, ControlError
 from pypicached.messages import ErrorAnswer
 
 _Answer = TypeVar("_Answer")
@@ -27,7 +27,7 @@ FAILED: Final = 1
 USAGE: Final = 2
 NO_DAEMON: Final = 3
 NOT_ALLOWED: Final = 4
-_EXIT_CODES: Final = {400: USAGE, 403: NOT_ALLOWED, 404: FAILED}
+_EXIT_CODES: Final = {400: USAGE, 403: NOT_ALLOWED}
 
 _CHUNK_BYTES: Final = 256 * 1024
 # A daemon that is well has begun its answer long before; asked about less and less often.
@@ -97,6 +97,8 @@ class Exchange:
         status = self._response.status
         if status != http.client.OK:
             refusal = self.body(ErrorAnswer).error
+            if status == http.client.NOT_FOUND:
+                raise AbsentError(refusal, FAILED)
             raise ControlError(refusal, _EXIT_CODES.get(status, FAILED))
 
     def _wait(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,9 +13,12 @@ from typer.testing import CliRunner, Result
 
 from pypicached import __version__
 from pypicached.cli.app import app
-from pypicached.errors import LedgerError
+from pypicached.errors import LedgerError, NotFoundError
 from pypicached.messages import (
     ConfigProblem,
+    ExplainedFile,
+    Explanation,
+    FileRow,
     InvalidateRequest,
     OfflineRequest,
     Progress,
@@ -28,7 +31,7 @@ from pypicached.messages import (
     Status,
 )
 from pypicached.networks import ends_of, parse_network
-from pypicached.requirement import parse_requirement
+from pypicached.requirement import Requirement, parse_requirement
 from tests.control.daemon import STATUS, USED_AT, FakeOperations
 
 # The commands that talk to the daemon.
@@ -147,6 +150,52 @@ def test_explain__lines(control_socket: Path, operations: FakeOperations) -> Non
     ]
 
 
+def test_explain__order(control_socket: Path, operations: FakeOperations) -> None:
+    """Files stand by version, the newest last; those that tell none come first."""
+
+    async def explain(asked: Requirement) -> Explanation:
+        versions = ["1.10", "1.9", None, "1.10rc1"]
+        return Explanation(
+            asked.project,
+            files=[
+                ExplainedFile(f"demo-{v}", "pypi", v, USED_AT, True, True, True, None, "")
+                for v in versions
+            ],
+        )
+
+    operations.explain = explain  # type: ignore[method-assign]
+    lines = _run("explain", "demo", "--socket", control_socket).stdout.splitlines()[1:]
+    names = [line.partition("\t")[0] for line in lines]
+    assert names == ["demo-None", "demo-1.9", "demo-1.10rc1", "demo-1.10"]
+
+
+@pytest.mark.parametrize(
+    ("command", "document"),
+    [
+        (["list", "nope"], []),
+        (["who", "nope"], []),
+        (
+            ["explain", "Nope<2"],
+            {
+                "project": "nope",
+                "index": None,
+                "checked_at": None,
+                "refused": None,
+                "files": [],
+            },
+        ),
+    ],
+)
+def test_json__nothing_known(
+    command: list[str], document: object, control_socket: Path, operations: FakeOperations
+) -> None:
+    """Where nothing is known of a project there is a document all the same, and code 1."""
+    operations.error = NotFoundError("nothing of nope")
+    result = _run(*command, "--json", "--socket", control_socket)
+    assert (result.exit_code, json.loads(result.stdout)) == (1, document)
+    assert result.stderr.startswith("pypicached: nothing ")
+
+
 def test_explain__json(control_socket: Path) -> None:
     """One document."""
     document = json.loads(_run("explain", "demo", "--json", "--socket", control_socket).stdout)
@@ -183,6 +232,21 @@ def test_list__files(control_socket: Path, operations: FakeOperations) -> None:
     result = _run("list", "DEMO", "--socket", control_socket)
     assert operations.asked == [("demo", "size")]
     assert result.stdout.splitlines()[1].endswith("\t7\tpinned")
+
+
+def test_list__unverified(control_socket: Path, operations: FakeOperations) -> None:
+    """Of metadata, which seldom has a digest, it is not told that it is unverified."""
+
+    async def list_files(project: str, sort: str) -> Iterator[FileRow]:
+        assert (project, sort) == ("demo", "size")
+        names = ["demo-1.0.whl", "demo-1.0.whl.metadata"]
+        return iter(
+            [FileRow(n, "pypi", 1, "ab", USED_AT, USED_AT, 1, verified=False) for n in names]
+        )
+
+    operations.list_files = list_files  # type: ignore[method-assign]
+    lines = _run("list", "demo", "--socket", control_socket).stdout.splitlines()[1:]
+    assert [line.rpartition("\t")[2] for line in lines] == ["unverified", ""]
 
 
 def test_list__json(control_socket: Path) -> None:
@@ -511,7 +575,7 @@ def test_verify__all_well(control_socket: Path, operations: FakeOperations) -> N
     """Without damage: one line, and 0."""
     result = _run("verify", "--socket", control_socket)
     assert (operations.asked, result.exit_code) == ([([], False)], 0)
-    assert result.stdout == "read 3 blobs, 4 KiB: all is well\n"
+    assert result.stdout == "read 3 files, 4 KiB: all is well\n"
 
 
 @pytest.mark.parametrize(
