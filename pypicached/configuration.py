@@ -81,16 +81,22 @@ class Configuration:
         if self._refused is not None:
             found.append(self._refused)
         elif (news := _news(self._loaded, self.source.look())) is not None:
-            found.append(f"{news}: `pypicached reload`")
+            found.append(news)
         return found
 
 
 def _news(loaded: Loaded, seen: Seen) -> str | None:
-    """Return what is new about the configuration file since it was loaded, if anything."""
+    """Return what is new about the configuration file since it was loaded, and what to do."""
+    reload = "`pypicached reload`"
     if seen.path is None and loaded.path is not None:
-        return f"the configuration file {loaded.path} is gone, and what it said is in force"
+        return (
+            f"the configuration file {loaded.path} is gone, and what it said is in force: {reload}"
+        )
+    if seen.digest is None and seen.path is not None:
+        # A reload would be refused.
+        return f"the daemon cannot read the configuration file {seen.path}: as root, {CHECK}"
     if seen.path != loaded.path:
-        return f"the configuration file {seen.path} is not loaded"
+        return f"the configuration file {seen.path} is not loaded: {reload}"
     if seen.digest != loaded.digest:
-        return f"the configuration file {seen.path} is newer than what is loaded"
+        return f"the configuration file {seen.path} is newer than what is loaded: {reload}"
     return None

@@ -53,7 +53,8 @@ class Source:
             about = path.stat()
         except OSError:
             return Seen(path, None)
-        identity = (path, about.st_ino, about.st_size, about.st_mtime_ns)
+        # The time of its last change in whatever, its rights included.
+        identity = (path, about.st_ino, about.st_size, about.st_ctime_ns)
         if self._known is None or self._known[0] != identity:
             self._known = (identity, _read(path))
         return self._known[1]

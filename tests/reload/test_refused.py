@@ -135,6 +135,13 @@ async def test_status__a_newer_file(world: World) -> None:
         world.path.unlink()
         (problem,) = await problems(daemon)
         assert "is gone" in problem
+        world.path.write_text("#" * 5_000_000)
+        # Whatever the reason is: a reload is no remedy.
+        (problem,) = await problems(daemon)
+        assert problem == (
+            f"the daemon cannot read the configuration file {world.path}: "
+            "as root, `pypicached config check` tells all"
+        )
 
 
 async def test_refused__file_that_was_found_is_gone(world: World) -> None:
