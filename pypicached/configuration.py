@@ -89,9 +89,7 @@ def _news(loaded: Loaded, seen: Seen) -> str | None:
     """Return what is new about the configuration file since it was loaded, and what to do."""
     reload = "`pypicached reload`"
     if seen.path is None and loaded.path is not None:
-        return (
-            f"the configuration file {loaded.path} is gone, and what it said is in force: {reload}"
-        )
+        return f"the configuration file {loaded.path} is gone, and what it said is in force"
     if seen.digest is None and seen.path is not None:
         # A reload would be refused.
         return f"the daemon cannot read the configuration file {seen.path}: as root, {CHECK}"
