@@ -6,7 +6,6 @@ Says nothing about whether a value is good; `load` does, with the parsers of `sc
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -17,10 +16,14 @@ import msgspec
 from pypicached.errors import SettingsError, clean
 from pypicached.settings.problems import Problems
 from pypicached.settings.schema import INDEX_KEYS, SECTIONS, suggest_key
+from pypicached.settings.small_files import UnusableFileError, read_small
 from pypicached.settings.values import ask_for, find_nearest, name_type
 
-# A configuration with thousands of indexes stays below; a device or a log is not read whole.
-_MAX_BYTES = 4 * 1024 * 1024
+# A configuration with thousands of indexes or tens of thousands of rules stays below.
+_MAX_BYTES = 1024 * 1024
+# `index.name` is the deepest that means anything. Keys of thousands of parts take tomllib minutes.
+_DEEP_KEY = re.compile(r"""(?:\.[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+){30}""")
+_TOO_DEEP = "not TOML that can be read: nested too deeply"
 
 
 # Of the standard library; another version may say it otherwise, which is then passed on.
@@ -47,13 +50,9 @@ def read_document(path: Path, problems: Problems) -> Document:
 def read_raw(path: Path) -> bytes:
     """Return the bytes of a configuration file; SettingsError if they cannot be had."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise _unreadable(path, os.strerror(error.errno or 0)) from None
-    if len(raw) > _MAX_BYTES:
-        raise _unreadable(path, "it is larger than 4 MiB")
-    return raw
+        return read_small(path, _MAX_BYTES)
+    except UnusableFileError as error:
+        raise _unreadable(path, str(error)) from None
 
 
 def digest_of(raw: bytes) -> str:
@@ -64,7 +63,10 @@ def digest_of(raw: bytes) -> str:
 def _tables(raw: bytes, path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file; SettingsError with line and column if it is not TOML."""
     try:
-        return tomllib.loads(raw.decode())
+        text = raw.decode()
+        if _DEEP_KEY.search(text):
+            raise _unreadable(path, _TOO_DEEP)
+        return tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
@@ -73,7 +75,7 @@ def _tables(raw: bytes, path: Path) -> dict[str, Any]:
         # Its messages name single characters and keys only, never a value.
         raise SettingsError([(str(path), *_explain(str(error)))]) from None
     except RecursionError:
-        raise _unreadable(path, "not TOML that can be read: nested too deeply") from None
+        raise _unreadable(path, _TOO_DEEP) from None
 
 
 def _explain(message: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pypicached.settings import credential_files
 from pypicached.settings.places import expand
 from pypicached.settings.secret import Secret, is_clean
+from pypicached.settings.small_files import PEM_BYTES, UnusableFileError, read_small
 
 
 class NetrcError(ValueError):
@@ -32,7 +33,11 @@ def find_netrc(env: Mapping[str, str]) -> Path | None:
 def read_netrc(path: Path, host: str) -> tuple[str, Secret] | None:
     """Return user name and password of a host, None if it has no entry. Raises NetrcError."""
     try:
+        # `netrc` takes names only; what it would wait for has to be found out first.
+        read_small(path, PEM_BYTES)
         entry = netrc.netrc(str(path)).hosts.get(host)
+    except UnusableFileError as error:
+        raise NetrcError(f"{path} cannot be used: {error}") from None
     except netrc.NetrcParseError as error:
         # Its message quotes the word that it did not expect, which may be a password.
         raise NetrcError(f"{path} cannot be read as netrc: see its line {error.lineno}") from None

@@ -6,14 +6,12 @@ Nothing here may put a secret into a message; errors name the setting and the pa
 from __future__ import annotations
 
 import hmac
-import os
 from pathlib import Path
 
 from pypicached.errors import SettingsError
+from pypicached.settings.small_files import SECRET_BYTES, UnusableFileError, read_small
 
 HIDDEN = "********"
-# No password or token comes near; a wrong path (a disk, a log) is not read whole.
-_MAX_BYTES = 65_536
 
 
 class Secret:
@@ -51,14 +49,12 @@ def is_clean(text: str) -> bool:
 def read_secret(path: Path, key: str) -> Secret:
     """Return the secret in `path` without its final line end; SettingsError naming `key` if bad."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        text = raw.decode().rstrip("\r\n")
-    except OSError as error:
-        raise _unusable(key, path, os.strerror(error.errno or 0)) from None
+        text = read_small(path, SECRET_BYTES).decode().rstrip("\r\n")
+    except UnusableFileError as error:
+        raise _unusable(key, path, str(error)) from None
     except UnicodeDecodeError:
         raise _unusable(key, path, "not UTF-8 text") from None
-    if not text or len(raw) > _MAX_BYTES or not is_clean(text):
+    if not text or not is_clean(text):
         raise _unusable(key, path, "it must hold one line, the secret, and nothing else")
     return Secret(text)
 

@@ -290,7 +290,14 @@ def test_sections__of_the_wrong_type(refuse: Refuse, text: str, key: str, words:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("a = " + "[" * 5000, "nested too deeply"), ("#" * (4 * 1024 * 1024 + 1), "4 MiB")],
+    [
+        ("a = " + "[" * 5000, "nested too deeply"),
+        # Each of these took tomllib a minute and more.
+        ("[cache]\noffline" + ".a" * 60_000 + " = 1\n", "nested too deeply"),
+        ("[[index]]\nname" + ' . "a b"' * 60_000 + " = 1\n", "nested too deeply"),
+        ("[cache" + ".a" * 60_000 + "]\n", "nested too deeply"),
+        ("#" * (1024 * 1024 + 1), "larger than 1024 KiB"),
+    ],
 )
 def test_toml__hostile(refuse: Refuse, tmp_path: Path, text: str, words: str) -> None:
     """A file that is too deep or too long is refused, not a crash."""
