@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -27,15 +26,13 @@ from pypicached.cache.serials import Serials
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.worker import Worker
 from pypicached.credentials import Credentials
+from pypicached.errors import SettingsError
 from pypicached.ledger import Kind, Ledger
 from pypicached.plain import limits_of, times_of
-from pypicached.reach import build_reach
+from pypicached.reach import build_reach, read_files
 from pypicached.settings import Index, Settings
 from pypicached.store import LocalStore
 from pypicached.upstream import Connection, Limits, Offline, Reach
-
-# What these files hold counts, not only their names.
-_FILES = ("password_file", "token_file", "ca_file", "client_cert", "client_key")
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -45,16 +42,15 @@ class Access(msgspec.Struct, frozen=True):
     index: Index
     limits: Limits
     authorization: str | None
-    # Setting → digest of the file's content.
-    files: Mapping[str, str | None]
+    # Setting → digest of the file's content: what is in it counts, not only its name.
+    files: Mapping[str, str]
 
     def altered_files(self, new: Access) -> list[str]:
         """Return the settings whose file is another one by now, under the same name."""
         return [
             key
-            for key in _FILES
-            if getattr(self.index, key) == getattr(new.index, key)
-            and self.files[key] != new.files[key]
+            for key, digest in self.files.items()
+            if getattr(self.index, key) == getattr(new.index, key) and digest != new.files[key]
         ]
 
 
@@ -79,39 +75,39 @@ class IndexParts(NamedTuple):
 def prepare(settings: Settings, standing: Mapping[str, IndexParts]) -> dict[str, Prepared]:
     """Return what it takes to build each index, by name and in order. Blocks on the disk.
 
-    Raises SettingsError or StartError if a file that an index names cannot be used.
+    Raises SettingsError with all that is wrong with the files that indexes name.
     """
-    found = {}
+    found, problems = {}, []
     for index in settings.indexes:
-        credentials = Credentials(index)
-        access = Access(
-            msgspec.structs.replace(
-                index,
-                ttl=None,
-                page_deadline=None,
-                cold_deadline=None,
-                file_deadline=None,
-                projects=(),
-                exclude=(),
-            ),
-            limits_of(index, settings),
-            credentials(),
-            {key: _digest(getattr(index, key)) for key in _FILES},
-        )
-        stands = index.name in standing and standing[index.name].access == access
-        reach = None if stands else build_reach(index, settings.proxies)
-        found[index.name] = Prepared(access, credentials, reach)
+        try:
+            found[index.name] = _prepare(index, settings, standing.get(index.name))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(problems)
     return found
 
 
-def _digest(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None  # whoever needs it says so
+def _prepare(index: Index, settings: Settings, stands: IndexParts | None) -> Prepared:
+    contents = read_files(index)
+    credentials = Credentials(index)
+    access = Access(
+        msgspec.structs.replace(
+            index,
+            ttl=None,
+            page_deadline=None,
+            cold_deadline=None,
+            file_deadline=None,
+            projects=(),
+            exclude=(),
+        ),
+        limits_of(index, settings),
+        credentials(),
+        {key: hashlib.sha256(content).hexdigest() for key, content in contents.items()},
+    )
+    if stands is not None and stands.access == access:
+        return Prepared(access, credentials, None)
+    return Prepared(access, credentials, build_reach(index, settings.proxies, contents))
 
 
 class IndexBuilder:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pypicached import systemd
 from pypicached.assembly import Assembly
 from pypicached.configuration import Configuration
-from pypicached.errors import BusyError, PypicachedError, SettingsError, StartError
+from pypicached.errors import BusyError, PypicachedError, SettingsError
 from pypicached.indexes import Prepared, prepare
 from pypicached.logs import event
 from pypicached.messages import ConfigProblem, ReloadAnswer, ReloadedKey
@@ -119,15 +119,13 @@ class Reloading:
             read = await self._parts.store.disk.run(self._read)
         except SettingsError as error:
             return self._refuse(error.problems)
-        except StartError as error:
-            return self._refuse([("index", str(error), "")])
         if read.changes:
             await self._put_in_force(read)
         self._configuration.accept(read.loaded, read.settings, read.restart)
         return self._tell(read)
 
     def _read(self) -> _Read:
-        """Read all that is to be read; blocking. Raises SettingsError, StartError."""
+        """Read all that is to be read; blocking. Raises SettingsError."""
         running = self._configuration.settings
         loaded = self._configuration.source.load()
         self._configuration.check_path(loaded)
@@ -138,7 +136,8 @@ class Reloading:
         try:
             disk_bytes = self._parts.store.total_bytes()
         except OSError as error:
-            raise StartError(f"the cache directory cannot be used: {error.strerror}") from error
+            why = f"{settings.cache.directory} cannot be used: {error.strerror}"
+            raise SettingsError([("cache.directory", why, "")]) from error
         warnings = [*loaded.warnings, *self._configuration.other_sockets(loaded)]
         return _Read(loaded, settings, changes, restart, prepared, disk_bytes, warnings)
 

@@ -99,8 +99,10 @@ def _print_findings(read: Read, problems: list[Problem], hints: list[Hint]) -> N
 
 def _problems(read: Read, hints: list[Hint]) -> list[Problem]:
     from pypicached.cli.checking import find_problems
+    from pypicached.cli.files import find_unusable
 
-    return find_problems(read, [hint.blocks for hint in hints if hint.blocks is not None])
+    found = find_problems(read, [hint.blocks for hint in hints if hint.blocks is not None])
+    return found + find_unusable(read.loaded.settings)
 
 
 def _hints(read: Read) -> list[Hint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -82,6 +83,45 @@ def test_reload__bad_file(daemon: DaemonProcess, config: Path) -> None:
     assert daemon.get("/simple/alpha/")[0] == 200
     (problem,) = daemon.ask("status")["problems"]
     assert "the configuration was refused at" in problem
+
+
+def test_reload__files_that_are_none(daemon: DaemonProcess, config: Path, tmp_path: Path) -> None:
+    """What indexes name and cannot be used is refused at once, all of it, as `config check` does.
+
+    None of it holds up anything.
+    """
+    fifo, huge, text = (tmp_path / name for name in ("fifo", "huge", "text"))
+    os.mkfifo(fifo)
+    with huge.open("wb") as file:
+        file.truncate(1 << 30)
+    text.write_text("two\nlines\n")
+    bad = {
+        "ca_file": [fifo, huge, text, Path("/dev/null"), Path("/dev/zero")],
+        "client_cert": [fifo, text, Path("/dev/null")],
+        "token_file": [fifo, huge, text, Path("/dev/zero")],
+    }
+    pairs = [(key, path) for key, paths in bad.items() for path in paths]
+    config.write_text(
+        "".join(
+            f'[[index]]\nname = "i{n}"\nurl = "https://127.0.0.1:9/simple/"\n{key} = "{path}"\n'
+            for n, (key, path) in enumerate(pairs)
+        )
+    )
+    # The index of the environment would take their place.
+    del daemon.environment["PYPICACHED_INDEX_URL"]
+    daemon.stop()
+    checked = daemon.command("config", "check", "--config", str(config))
+    keys = [line.partition(":")[0] for line in checked.stderr.splitlines()]
+    assert keys == [f"index.i{n}.{key}" for n, (key, _) in enumerate(pairs)]
+    assert all(" cannot be used: " in line for line in checked.stderr.splitlines())
+    good = config.read_text()
+    config.write_text("")
+    daemon.start("--config", str(config))
+    config.write_text(good)
+    done = daemon.command("reload")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(checked.stderr)
+    assert daemon.stop() == 0
 
 
 def test_reload__no_daemon(make_daemon: MakeDaemon) -> None:

@@ -57,7 +57,9 @@ async def test_tls__files_and_their_content(world: World, certificates: Certific
 
             ca.write_text("no certificate")
             answer = await world.reload(daemon, certified)
-            assert "cannot use its ca_file" in answer.problems[0].message
+            (problem,) = answer.problems
+            assert problem.key == "index.main.ca_file"
+            assert problem.message == f"{ca} cannot be used: it holds no certificate in PEM form"
             assert (await status(daemon), site.certified[-1]) == (200, True)
 
             # Another authority, under the same name: the index is believed no more.

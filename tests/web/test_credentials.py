@@ -265,7 +265,7 @@ async def test_proxy__rule_62_tunnel(tmp_path: Path) -> None:
 
 async def test_certificate__unusable(tmp_path: Path) -> None:
     """A certificate file that is none stops the start with a sentence."""
-    from pypicached.errors import StartError  # noqa: PLC0415 - only here
+    from pypicached.errors import SettingsError  # noqa: PLC0415 - only here
 
     (tmp_path / "cert.pem").write_text("no certificate")
     table: dict[str, object] = {
@@ -273,7 +273,7 @@ async def test_certificate__unusable(tmp_path: Path) -> None:
         "url": "https://127.0.0.1:9/simple/",
         "client_cert": str(tmp_path / "cert.pem"),
     }
-    with pytest.raises(StartError, match="index corp: cannot use its client_cert"):
+    with pytest.raises(SettingsError, match=r"index.corp.client_cert: .*it is no PEM file"):
         async with running(tmp_path, config=write_config(tmp_path, table)):
             pass
 
