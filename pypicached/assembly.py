@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pypicached.cache.ageing import Ageing
 from pypicached.cache.blobs import Blobs
@@ -75,7 +75,7 @@ class Assembly:
         self,
         settings: Settings,
         stack: contextlib.AsyncExitStack,
-        configuration: Callable[[], list[str]],
+        configuration: Callable[[], Awaitable[list[str]]],
         notes: list[str],
         now: Callable[[], float],
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pypicached.apart import Apart, NoAnswerError
 from pypicached.errors import SettingsError
 from pypicached.listening import Handed, describe_differences
 from pypicached.messages import iso
@@ -18,6 +19,8 @@ from pypicached.settings import (
     split_listen,
 )
 
+# A file that takes longer is on a disk that hangs: `status` must not.
+LOOK_SECONDS = 2.0
 CHECK = "`pypicached config check` tells all"
 
 
@@ -33,7 +36,14 @@ class Configuration:
         self.handed = Handed()
         self.needs_restart: list[str] = []
         self._loaded = loaded
-        self._refused: str | None = None
+        # Why it was refused, and what the file was then, as far as that is known.
+        self._refused: tuple[str, Seen | None] | None = None
+        self._looking = Apart("look at the configuration", LOOK_SECONDS)
+
+    @property
+    def place(self) -> str:
+        """The file, as the key of a problem that is about all of it."""
+        return str(self._loaded.path or "configuration")
 
     def check_path(self, loaded: Loaded) -> None:
         """Raise SettingsError if the file that is in force has gone.
@@ -54,14 +64,18 @@ class Configuration:
         self._loaded = loaded
         self._refused = None
 
-    def refuse(self, problems: Sequence[Problem], now: float) -> None:
-        """Note that what was read just now is bad, and changed nothing."""
+    def refuse(self, problems: Sequence[Problem], seen: Seen | None, now: float) -> None:
+        """Note that what was read just now is bad, and changed nothing.
+
+        `seen` is what the configuration file was, if that could be found out.
+        """
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         first = describe(problems[0])
-        self._refused = (
+        told = (
             f"the configuration was refused at {iso(now)}, and the settings of before stay in "
             f"force: {first}{more}; {CHECK}"
         )
+        self._refused = (told, seen)
 
     def other_sockets(self, loaded: Loaded | None = None) -> list[str]:
         """Return where systemd's sockets are not what was set. Looks host names up; any thread."""
@@ -73,16 +87,37 @@ class Configuration:
             server.control_socket if "server.control_socket" in loaded.chosen else None,
         )
 
-    def problems(self) -> list[str]:
-        """Return what an operator should know. Blocks on the disk; safe in any thread."""
-        found = [*self._loaded.warnings, *self.notes, *self.other_sockets()]
+    async def problems(self) -> list[str]:
+        """Return what an operator should know."""
+        found = [*self._loaded.warnings, *self.notes]
         if self.needs_restart:
             found.append(f"needs a restart: {', '.join(self.needs_restart)}")
+        try:
+            seen, sockets = await self._looking.run(self._look)
+            found += sockets
+            news = self._compare(seen)
+        except NoAnswerError:
+            news = f"{self.place} cannot be looked at: its disk does not answer"
         if self._refused is not None:
-            found.append(self._refused)
-        elif (news := _news(self._loaded, self.source.look())) is not None:
+            found.append(self._refused[0])
+        elif news is not None:
             found.append(news)
         return found
+
+    def _look(self) -> tuple[Seen, list[str]]:
+        return self.source.look(), self.other_sockets()
+
+    def _compare(self, seen: Seen) -> str | None:
+        """Return what is new about the configuration file since it was loaded, if anything."""
+        news = _news(self._loaded, seen)
+        if news is not None:
+            return news
+        if self._refused is not None:
+            was = self._refused[1]
+            # What was refused is undone, where it was in that file, and not in one that it names.
+            if was is not None and _news(self._loaded, was) is not None:
+                self._refused = None
+        return None
 
 
 def _news(loaded: Loaded, seen: Seen) -> str | None:

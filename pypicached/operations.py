@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from operator import attrgetter, itemgetter
 
 from pypicached import __version__, messages
@@ -42,7 +42,7 @@ class Operations:
         offline: Offline,
         gate: Gate,
         observations: Observations,
-        configuration: Callable[[], list[str]],
+        configuration: Callable[[], Awaitable[list[str]]],
         notes: list[str],
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -53,7 +53,6 @@ class Operations:
         self._offline = offline
         self._gate = gate
         self._observations = observations
-        # Blocks on the disk.
         self._configuration = configuration
         self._now = now
         # Not `now`: a clock that is set back makes no uptime negative.
@@ -66,8 +65,7 @@ class Operations:
 
     async def status(self) -> messages.Status:
         """Return one screen of truth: what is known, also where ledger or disk fail."""
-        problems = await self._blobs.store.disk.run(self._configuration)
-        problems += [*self._problems(), *await self._flush()]
+        problems = [*await self._configuration(), *self._problems(), *await self._flush()]
         try:
             hit_rate = await self._hit_rate()
             files, _ = await self._ledger.files.totals()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pypicached import systemd
+from pypicached.apart import Apart, NoAnswerError
 from pypicached.assembly import Assembly
 from pypicached.configuration import Configuration
 from pypicached.errors import BusyError, PypicachedError, SettingsError
@@ -23,6 +24,7 @@ from pypicached.settings import (
     Change,
     Loaded,
     Problem,
+    Seen,
     Server,
     Settings,
     describe,
@@ -34,7 +36,11 @@ from pypicached.switching import switch
 
 logger = logging.getLogger(__name__)
 
+# Thousands of indexes and rules take seconds on a busy host; what takes longer hangs.
+READ_SECONDS = 20.0
+
 STARTING = "not reloaded: the daemon is still starting; try again when it serves"
+FAILED = "something went wrong inside the daemon while it was read; its log has the details"
 STOPPING = "not reloaded: the daemon is stopping; the next one reads the configuration as it is"
 
 
@@ -50,6 +56,13 @@ class _Read(NamedTuple):
     disk_bytes: int
     # What an operator should know of it.
     warnings: list[str]
+
+
+class _Refused(NamedTuple):
+    """A configuration that is bad; what its file was, if that is known."""
+
+    problems: list[Problem]
+    seen: Seen | None
 
 
 class Reloading:
@@ -70,7 +83,10 @@ class Reloading:
         self._parts = parts
         self._on_switched = on_switched
         self._now = now
+        self._reading = Apart("read the configuration", READ_SECONDS)
         self._turn = asyncio.Lock()
+        # Held from the first step that cannot be taken back to the last.
+        self._switching = asyncio.Lock()
         self._wanted = asyncio.Event()
         # Why nothing is reloaded, in a sentence; None: it is.
         self.refusal: str | None = STARTING
@@ -88,11 +104,14 @@ class Reloading:
                 await self.reload()
             except PypicachedError as error:
                 event(logger, logging.ERROR, str(error))
+            except Exception:
+                # The next one may go well, and somebody has to be there for it.
+                logger.exception("a reload by a signal failed")
 
     async def close(self) -> None:
-        """Wait for a reload that is under way, and begin none any more."""
+        """Wait for what a reload changes just now; nothing is read and changed any more."""
         self.refusal = STOPPING
-        async with self._turn:
+        async with self._switching:
             pass
 
     async def reload(self) -> ReloadAnswer:
@@ -105,8 +124,7 @@ class Reloading:
 
     async def _in_turn(self) -> ReloadAnswer:
         async with self._turn:
-            if self.refusal is not None:
-                raise BusyError(self.refusal)
+            self._check()
             systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 return await self._reload()
@@ -114,18 +132,39 @@ class Reloading:
                 if self.refusal is None:
                     systemd.notify("READY=1")
 
+    def _check(self) -> None:
+        if self.refusal is not None:
+            raise BusyError(self.refusal)
+
     async def _reload(self) -> ReloadAnswer:
         try:
-            read = await self._parts.store.disk.run(self._read)
-        except SettingsError as error:
-            return self._refuse(error.problems)
-        if read.changes:
-            await self._put_in_force(read)
-        self._configuration.accept(read.loaded, read.settings, read.restart)
+            read = await self._reading.run(self._attempt)
+        except NoAnswerError:
+            why = f"cannot be read within {READ_SECONDS:.0f} s: a disk does not answer"
+            read = _Refused([(self._configuration.place, why, "")], None)
+        except Exception:
+            # Of a mistake of ours nothing may come but this: neither a change nor the last reload.
+            logger.exception("reading the configuration failed")
+            read = _Refused([(self._configuration.place, FAILED, "")], None)
+        if isinstance(read, _Refused):
+            return self._refuse(read)
+        async with self._switching:
+            # It may have taken long to read.
+            self._check()
+            if read.changes:
+                await self._put_in_force(read)
+            self._configuration.accept(read.loaded, read.settings, read.restart)
         return self._tell(read)
 
+    def _attempt(self) -> _Read | _Refused:
+        """Read all that is to be read; blocking."""
+        try:
+            return self._read()
+        except SettingsError as error:
+            return _Refused(error.problems, self._configuration.source.look())
+
     def _read(self) -> _Read:
-        """Read all that is to be read; blocking. Raises SettingsError."""
+        """Raise SettingsError if any of it is bad."""
         running = self._configuration.settings
         loaded = self._configuration.source.load()
         self._configuration.check_path(loaded)
@@ -162,11 +201,11 @@ class Reloading:
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────
 
-    def _refuse(self, problems: list[Problem]) -> ReloadAnswer:
-        self._configuration.refuse(problems, self._now())
-        for problem in problems:
+    def _refuse(self, refused: _Refused) -> ReloadAnswer:
+        self._configuration.refuse(refused.problems, refused.seen, self._now())
+        for problem in refused.problems:
             event(logger, logging.ERROR, f"configuration refused: {describe(problem)}")
-        return ReloadAnswer(problems=[ConfigProblem(*problem) for problem in problems])
+        return ReloadAnswer(problems=[ConfigProblem(*problem) for problem in refused.problems])
 
     def _tell(self, read: _Read) -> ReloadAnswer:
         loaded = read.loaded

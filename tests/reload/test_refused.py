@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from pypicached import switching
+from pypicached import configuration, reloading, switching
 from pypicached.errors import BusyError, LedgerError, SettingsError
-from pypicached.settings import load
+from pypicached.settings import document, load, small_files
+from tests.cache.client import until
 from tests.harness import JSON, Running, running
 from tests.reload.world import World, changed, owner, reload
 
@@ -95,6 +98,98 @@ async def test_refused__by_the_ledger(world: World, text: str) -> None:
         answer = await world.reload(daemon, text + '[policy]\ndeny = ["alpha"]\n')
         assert "policy.deny" in changed(answer)
         assert (await daemon.ask("/simple/alpha/")).status == 403
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Return what holds up whoever reads the configuration file, as a disk that hangs does."""
+    event = threading.Event()
+    event.set()
+
+    def read_small(path: Path, limit_bytes: int) -> bytes:
+        event.wait()
+        return small_files.read_small(path, limit_bytes)
+
+    monkeypatch.setattr(document, "read_small", read_small)
+    yield event
+    event.set()
+
+
+async def test_refused__a_disk_that_hangs(
+    world: World, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload is refused in time, `status` says why at once, files are served, and it can stop."""
+    monkeypatch.setattr(reloading, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(configuration, "LOOK_SECONDS", 0.1)
+    async with world.running("") as daemon:
+        hanging.clear()
+        world.write('[policy]\ndeny = ["alpha"]\n')
+        for _ in range(10):
+            assert "does not answer" in (await problems(daemon))[0]
+        for _ in range(3):
+            (problem,) = (await reload(daemon)).problems
+            assert problem.key == str(world.path)
+            assert "a disk does not answer" in problem.message
+        assert words(await problems(daemon), "the configuration was refused at")
+        assert await owner(daemon, "alpha") == "main"
+        assert await daemon.parts.store.disk.run(lambda: 7) == 7
+        hanging.set()
+        while (answer := await reload(daemon)).problems:
+            pass
+        assert changed(answer) == ["policy.deny"]
+        assert await problems(daemon) == []
+        # The end does not wait either.
+        assert daemon.daemon.reloading is not None
+        daemon.daemon.reloading._reading._limit_seconds = 60.0
+        hanging.clear()
+        waiting = asyncio.create_task(reload(daemon))
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    hanging.set()
+    with pytest.raises(BusyError, match="the daemon is stopping"):
+        await waiting
+
+
+async def test_refused__by_a_mistake_of_ours(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What nobody thought of is a refusal too; the log has all of it, and later signals count."""
+    caplog.set_level(logging.INFO)
+    async with world.running("") as daemon:
+        with monkeypatch.context() as patch:
+            patch.setattr(reloading, "prepare", lambda *_: 1 // 0)
+            (problem,) = (await reload(daemon)).problems
+            assert "something went wrong inside the daemon" in problem.message
+            assert "ZeroDivisionError" in caplog.text
+            assert words(await problems(daemon), "something went wrong inside the daemon")
+        with monkeypatch.context() as patch:
+            patch.setattr(reloading, "switch", lambda *_: 1 // 0)
+            world.write('[policy]\ndeny = ["alpha"]\n')
+            daemon.daemon._on_hangup()
+            await until(lambda: "a reload by a signal failed" in caplog.text)
+        daemon.daemon._on_hangup()
+        await until(lambda: "configuration reloaded: policy.deny" in caplog.text)
+        assert await owner(daemon, "alpha") == 403
+        assert await problems(daemon) == []
+
+
+async def test_status__a_refused_file_is_put_back(world: World) -> None:
+    """A refusal is told until the file is what is loaded; one for another file until a reload."""
+    token = world.directory / "token"
+    token.write_text("secret")
+    async with world.running(world.index(token_file='"token"')) as daemon:
+        original = world.path.read_text()
+        assert (await world.reload(daemon, BAD)).problems
+        assert words(await problems(daemon), "was refused at")
+        world.path.write_text(original)
+        assert words(await problems(daemon), "was refused at") == []
+        token.unlink()
+        assert (await reload(daemon)).problems
+        assert words(await problems(daemon), "was refused at")
+        token.write_text("secret")
+        assert words(await problems(daemon), "was refused at")
+        assert changed(await reload(daemon)) == []
+        assert words(await problems(daemon), "was refused at") == []
 
 
 async def test_refused__while_it_starts_or_stops(
