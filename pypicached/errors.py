@@ -7,6 +7,11 @@ where `clean` has made it short and printable.
 
 from __future__ import annotations
 
+import re
+
+# Greedy: a password may hold @ and /. What is hidden too much is not missed.
+_CREDENTIALS = re.compile(r"//[^\s\"']*@")
+
 
 def clean(text: str, limit: int = 200) -> str:
     """Return foreign text as one short line of printable ASCII, safe for logs and bodies."""
@@ -15,6 +20,14 @@ def clean(text: str, limit: int = 200) -> str:
         return text
     printable = "".join(c if " " <= c <= "~" else "?" for c in text[: limit + 1])
     return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+
+
+def quote(text: str, limit: int = 60) -> str:
+    """Return what a person wrote in quotes, clean; credentials in a URL are asterisks.
+
+    A URL may stand where none belongs, and messages reach logs.
+    """
+    return f'"{clean(_CREDENTIALS.sub("//********@", text), limit)}"'
 
 
 class PypicachedError(Exception):

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from pypicached.errors import clean
+from pypicached.errors import quote
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -77,7 +77,7 @@ def _unmapped(address: Address) -> Address:
 
 
 def _why_not(text: str) -> str:
-    shown = f'"{clean(text, 60)}"'
+    shown = quote(text)
     if "%" in text:
         return f"{shown} has a zone, which no client has here; {EXAMPLE}"
     try:

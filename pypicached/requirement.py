@@ -12,7 +12,7 @@ from packaging.requirements import Requirement as Pep508
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from pypicached.errors import clean
+from pypicached.errors import quote
 
 EXAMPLE = "say e.g. flask, flask==3.* or torch>=2,<3"
 # Longer than any that a person writes; bounds what one line may cost.
@@ -43,7 +43,7 @@ class Requirement(msgspec.Struct, frozen=True):
 
 def parse_requirement(text: str) -> Requirement:
     """Return the rule that `text` spells; ValueError with one sentence if it is none."""
-    shown = f'"{clean(text, 80)}"'
+    shown = quote(text, 80)
     if len(text) > MAX_LENGTH or not text.isascii() or not text.isprintable():
         raise ValueError(f"{shown} is no requirement; {EXAMPLE}")
     try:

@@ -23,6 +23,7 @@ from pypicached.settings.values import ask_for, find_nearest, name_type
 _MAX_BYTES = 1024 * 1024
 # `index.name` is the deepest that means anything. Keys of thousands of parts take tomllib minutes.
 _DEEP_KEY = re.compile(r"""(?:\.[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+){30}""")
+_OUT_OF_RANGE = "not TOML that can be read: a number or a date is out of range"
 _TOO_DEEP = "not TOML that can be read: nested too deeply"
 
 
@@ -74,6 +75,11 @@ def _tables(raw: bytes, path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         # Its messages name single characters and keys only, never a value.
         raise SettingsError([(str(path), *_explain(str(error)))]) from None
+    except ValueError:
+        # What Python itself refuses: a number of thousands of digits.
+        raise _unreadable(
+            path, "not TOML that can be read: a number or a date is out of range"
+        ) from None
     except RecursionError:
         raise _unreadable(path, _TOO_DEEP) from None
 

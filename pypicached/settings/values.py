@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from pypicached import errors
 from pypicached.errors import clean
 from pypicached.networks import Network, parse_network
 from pypicached.settings import units
@@ -66,7 +67,16 @@ def ask_for(nearest: str | None) -> str:
 
 def quote(value: object) -> str:
     """Return a bad value as it stands in a message: short, printable, in quotes if it is text."""
-    return f'"{clean(value, 60)}"' if isinstance(value, str) else clean(str(value), 60)
+    if isinstance(value, str):
+        return errors.quote(value)
+    if isinstance(value, dict | list | tuple):
+        return name_type(value)
+    return "so large a number" if _is_huge(value) else clean(str(value), 60)
+
+
+def _is_huge(value: object) -> bool:
+    """Tell whether it is a number that no setting can have; Python refuses to spell some."""
+    return isinstance(value, int) and abs(value) > units.MAX_SIZE_BYTES
 
 
 def name_type(value: object) -> str:
@@ -226,7 +236,7 @@ def _seconds(value: object, example: str) -> float:
         raise BadValueError(f"must be a duration, not {name_type(value)}", example)
     try:
         # "e" notation, inf and nan of TOML floats are no durations either.
-        return units.parse_duration(value if isinstance(value, str) else str(value))
+        return units.parse_duration("" if _is_huge(value) else str(value))
     except ValueError as error:
         raise BadValueError(f"{quote(value)} is {error}", example) from None
 
@@ -306,7 +316,7 @@ def _bytes(value: object, example: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise BadValueError(f"must be a size, not {name_type(value)}", example)
     try:
-        return units.parse_size(str(value))
+        return units.parse_size("" if _is_huge(value) else str(value))
     except ValueError as error:
         raise BadValueError(f"{quote(value)} is {error}", example) from None
 
@@ -336,7 +346,7 @@ def each(value: object, parse: Callable[[str], T]) -> tuple[T, ...]:
 def parse_texts(value: object) -> list[str]:
     """Accept a list of texts."""
     if isinstance(value, str):
-        raise BadValueError("must be a list, not text", f'write ["{clean(value, 60)}"]')
+        raise BadValueError("must be a list, not text", f"write [{quote(value)}]")
     if not isinstance(value, list | tuple):
         raise BadValueError(f"must be a list of texts, not {name_type(value)}")
     wrong = next((item for item in value if not isinstance(item, str)), None)

@@ -304,6 +304,66 @@ def test_toml__hostile(refuse: Refuse, tmp_path: Path, text: str, words: str) ->
     assert words in refuse(text)[f"{tmp_path}/given.toml"][0]
 
 
+HUGE = "0x" + "f" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        (f"[cache]\nmax_size = {HUGE}\n", "cache.max_size", "so large a number is no size"),
+        (f"[cache]\npage_ttl = {HUGE}\n", "cache.page_ttl", "so large a number is no duration"),
+        (
+            f"[cache]\noffline = {HUGE}\n",
+            "cache.offline",
+            "must be true or false, not so large a number",
+        ),
+        (
+            f"[limits]\nclients = {HUGE}\n",
+            "limits.clients",
+            "so large a number is not between 1 and 1000000",
+        ),
+        (
+            "[cache]\noffline = " + "[" * 200 + "]" * 200 + "\n",
+            "cache.offline",
+            "must be true or false, not a list",
+        ),
+        ("[cache]\noffline.a = 1\n", "cache.offline", "must be true or false, not a table"),
+        (f"[limits]\nx = {HUGE}\n", "limits.x", "unknown key"),
+    ],
+)
+def test_values__that_cannot_be_spelled(refuse: Refuse, text: str, key: str, message: str) -> None:
+    """A number of any length, or a table of any depth, is told in words."""
+    assert refuse(text)[key][0] == message
+
+
+def test_toml__number_of_thousands_of_digits(refuse: Refuse, tmp_path: Path) -> None:
+    """What Python does not even read is told as such."""
+    (told,) = refuse("[cache]\nmax_size = " + "9" * 5000 + "\n").values()
+    assert "a number or a date is out of range" in told[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[index]]\nname = "{url}"\n',
+        '[server]\nlisten = ["{url}"]\n',
+        '[server]\nlog_level = "{url}"\n',
+        '[server]\nallow_from = ["{url}"]\n',
+        '[policy]\ndeny = ["{url}"]\n',
+        '[policy]\ndeny = "{url}"\n',
+        '[policy]\nexempt = ["{url}"]\n',
+        '[cache]\nmax_size = "{url}"\n',
+        '[cache]\npage_ttl = "{url}"\n',
+        '[[index]]\nname = "a"\nurl = "https://x/simple/"\nttl = "{url}"\n',
+    ],
+)
+def test_values__url_with_a_password(refuse: Refuse, text: str) -> None:
+    """A URL in a place where none belongs is quoted without its credentials."""
+    told = str(refuse(text.format(url="http://joe:p@ss/hunter@h/")))
+    assert not any(word in told for word in ("hunter", "p@ss", "joe"))
+    assert "//********@h" in told
+
+
 def test_overrides__unknown(refuse: Refuse) -> None:
     """An override that is no setting is told like an unknown key of a file."""
     assert refuse(None, {}, {"cache.max_sise": "1"})["cache.max_sise"][1] == (
