@@ -145,4 +145,6 @@ def _placed(example: str, daemon: DaemonProcess, certificates: Certificates) -> 
     text, found = re.subn(r"127\.0\.0\.1:3143", urlsplit(daemon.url).netloc, text)
     assert found, f"{example} no longer leads to the default address"
     text = text.replace("/etc/ssl/certs/pypi.example.net.pem", str(certificates.valid))
-    return text.replace("/etc/ssl/private/pypi.example.net.key", str(certificates.key))
+    for private in ("/etc/ssl/private", "/etc/caddy"):
+        text = text.replace(f"{private}/pypi.example.net.key", str(certificates.key))
+    return text

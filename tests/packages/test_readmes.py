@@ -24,7 +24,7 @@ _BOTH = pytest.mark.parametrize("name", ["README.Debian", "README.md"])
 _OPERATORS = {"&&", "||", "|", ";", "(", ")"}
 _OTHERS = {
     *("apt", "bash", "caddy", "cat", "cd", "chgrp", "cp", "curl", "editor", "grep", "install"),
-    *("journalctl", "mkdir", "nginx", "pip", "pipx", "rm", "rsync", "sed", "set", "ss"),
+    *("journalctl", "mkdir", "nginx", "pip", "pipx", "rm", "rsync", "runuser", "sed", "set", "ss"),
     *("systemd-sysusers", "systemd-tmpfiles", "usermod", "uv", "python3", "."),
 }
 
@@ -65,7 +65,7 @@ def _bare(words: list[str]) -> list[str]:
     while re.match(r"[A-Z_]+=", words[0]):
         words = words[1:]
     # A redirection takes its file along.
-    return words[: words.index(">")] if ">" in words else words
+    return words[: next((at for at, word in enumerate(words) if word[0] == ">"), None)]
 
 
 @_BOTH
