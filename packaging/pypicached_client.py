@@ -222,7 +222,7 @@ def render(tool: Tool, address: Address) -> str:
         remark = "# Leave out any extra-index-url: pip would ask that one too, around the cache."
         trust = f"trusted-host = {address.host}\n" if address.needs_trust else ""
         return f"{_HEADING}{remark}\n[global]\nindex-url = {address.url}\n{trust}"
-    remark = "# Right for `uv pip`, `uv tool` and new locks; a new uv.lock records this address."
+    remark = "# Right for `uv pip`, `uv tool` and new locks; a new uv.lock has this address."
     return f'{_HEADING}{remark}\n[[index]]\nurl = "{address.url}"\ndefault = true\n'
 
 
@@ -541,11 +541,14 @@ def _is_within(host: str, network: str) -> bool:
 # ── commands ─────────────────────────────────────────────────────────────────────────────────
 
 UV_LOCKS = """\
-With a committed uv.lock that was made against another index, this setting makes
-`uv sync --locked` fail, `uv sync --frozen` download around the cache, and `uv sync`
-rewrite every address in the lock. Instead, with all hashes and through the cache:
+With a committed uv.lock that was made against another index, this setting
+makes `uv sync --locked` fail, `uv sync --frozen` download around the cache,
+and `uv sync` and `uv run` rewrite every address in the lock. Instead, with all
+hashes and through the cache:
   uv venv
   uv export --frozen --no-emit-project | uv pip sync -
+  uv pip install --no-deps -e .      # the project itself, if it is a package
+  uv run --no-sync COMMAND
 """
 
 

@@ -18,7 +18,8 @@ def recipe_docker(address: Address) -> list[str]:
     seen = seen_by_build(address)
     return [
         *(_bridge_listener(address) if address.is_loopback else []),
-        "# In the Dockerfile, in each stage that installs; never ENV, which stays in the image:",
+        "# In the Dockerfile, in each stage that installs; never ENV, which stays in the",
+        "# image:",
         "#   ARG PIP_INDEX_URL",
         *(["#   ARG PIP_TRUSTED_HOST"] if seen.needs_trust else []),
         "#   ARG UV_DEFAULT_INDEX",
@@ -36,13 +37,15 @@ def _bridge_listener(address: Address) -> list[str]:
     listen = address.at(_BRIDGE).netloc
     return [
         f"# Builds reach this host at the address of Docker's bridge, {_BRIDGE} unless",
-        "# `docker network inspect bridge` says otherwise. Let pypicached listen there too, by",
-        f"# {_DROP_IN}:",
+        "# `docker network inspect bridge` says otherwise. Let pypicached listen there,",
+        f"# too, by {_DROP_IN}:",
         "#   [Socket]",
         f"#   ListenStream={listen}",
         "#   FreeBind=yes",
-        "# systemctl daemon-reload && systemctl restart pypicached.socket pypicached.service",
-        f'# (Without systemd, or where [server] listen is set: add "{listen}" to that instead.)',
+        "# systemctl daemon-reload",
+        "# pypicached config check && systemctl restart pypicached.socket pypicached",
+        "# (Without systemd, or where [server] listen is set: instead, add to that",
+        f'# "{listen}".)',
         "# Every container on that bridge can then read what the cache serves.",
         "",
     ]
@@ -73,8 +76,8 @@ def recipe_gitlab_runner(
         '# executor = "shell":',
         *_environment(variables(address)),
         "",
-        f'# executor = "docker": jobs reach this host at its bridge address, {_BRIDGE}; let',
-        "# pypicached listen there first, see `pypicached client docker`. Then:",
+        f'# executor = "docker": jobs reach this host at its bridge address, {_BRIDGE};',
+        "# let pypicached listen there first, see `pypicached client docker`. Then:",
         *(f"# {line}" for line in _environment(variables(address.at(_BRIDGE)))),
     ]
 

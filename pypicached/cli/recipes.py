@@ -46,33 +46,37 @@ def _recipe_pip(address: Address) -> list[str]:
 def _recipe_uv(address: Address) -> list[str]:
     return [
         "# uv: ~/.config/uv/uv.toml for one user, /etc/uv/uv.toml for everybody.",
-        "# Right for `uv pip`, `uv tool` and new locks; a new uv.lock records this address.",
+        "# Right for `uv pip`, `uv tool` and new locks; a new uv.lock has this address.",
         "[[index]]",
         f'url = "{address.index_url}"',
         "default = true",
         "",
-        "# With a committed uv.lock that was made against another index, the setting above makes",
-        "# `uv sync --locked` fail, `uv sync --frozen` download around the cache, and `uv sync`",
-        "# rewrite every address in the lock. Instead, with all hashes and through the cache:",
+        "# With a committed uv.lock that was made against another index, the setting",
+        "# above makes `uv sync --locked` fail, `uv sync --frozen` download around the",
+        "# cache, and `uv sync` and `uv run` rewrite every address in the lock.",
+        "# Instead, with all hashes and through the cache:",
         "#   uv venv",
         "#   uv export --frozen --no-emit-project | uv pip sync -",
+        "#   uv pip install --no-deps -e .      # the project itself, if it is a package",
+        "#   uv run --no-sync COMMAND",
     ]
 
 
 def _recipe_poetry(address: Address) -> list[str]:
     return [
         *_poetry_limits(address),
-        "# Poetry, first choice: its mirror plug-in. No project file changes, and poetry.lock",
-        "# stays free of this address. `self add` asks PyPI itself; where Poetry came by pipx,",
-        "# `pipx inject poetry poetry-plugin-pypi-mirror` asks what pip asks, such as this cache.",
+        "# Poetry, first choice: its mirror plug-in. No project file changes, and",
+        "# poetry.lock stays free of this address. `self add` asks PyPI itself; where",
+        "# Poetry came by pipx, `pipx inject poetry poetry-plugin-pypi-mirror` asks what",
+        "# pip asks, such as this cache.",
         "poetry self add poetry-plugin-pypi-mirror",
         f"export POETRY_PYPI_MIRROR_URL={_shell(address.index_url)}",
         "# To keep it, in ~/.config/pypoetry/config.toml instead of the export:",
         "#   [plugins.pypi_mirror]",
         f'#   url = "{address.index_url}"',
         "#",
-        "# Second choice, without the plug-in, in each project. Beware: pyproject.toml and",
-        "# poetry.lock then carry this address, for everybody who uses them.",
+        "# Second choice, without the plug-in, in each project. Beware: pyproject.toml",
+        "# and poetry.lock then carry this address, for everybody who uses them.",
         f"#   poetry source add --priority=primary pypicached {_shell(address.index_url)}",
     ]
 
@@ -92,15 +96,17 @@ def _recipe_pdm(address: Address) -> list[str]:
         return lines
     return [
         *lines,
-        "# PDM ignores an index over plain HTTP beyond this host unless told not to verify it.",
+        "# PDM ignores an index over plain HTTP beyond this host unless told not to",
+        "# verify it.",
         "pdm config pypi.verify_ssl false",
     ]
 
 
 def _recipe_pipenv(address: Address) -> list[str]:
     lines = [
-        "# Pipenv: for example in ~/.profile. A Pipfile with PyPI as its [[source]] stays as it",
-        "# is, and so does its lock; one without any source gets this address into its lock.",
+        "# Pipenv: for example in ~/.profile. A Pipfile with PyPI as its [[source]] stays",
+        "# as it is, and so does its lock; one without any source gets this address into",
+        "# its lock.",
         # It appends "/project/" to what it is given: a closing slash here would stand twice.
         f"export PIPENV_PYPI_MIRROR={_shell(_without_slash(address))}",
     ]
@@ -152,8 +158,8 @@ def _proxy_notice(client: str, address: Address, env: Mapping[str, str]) -> list
             line = f"#   {line}"
     return [
         "",
-        f"# {variable} is set and NO_PROXY does not exempt {seen.host}: the client would ask that",
-        "# proxy for what the cache has. So add:",
+        f"# {variable} is set and NO_PROXY does not exempt {seen.host}:",
+        "# the client would ask that proxy for what the cache has. So add:",
         line,
     ]
 

@@ -127,7 +127,17 @@ def test_recipe_uv__file() -> None:
     index = {"url": "http://cache.example:3143/simple/", "default": True}
     assert tomllib.loads(recipe) == {"index": [index]}
     assert "uv export --frozen --no-emit-project | uv pip sync -" in recipe
+    assert "uv run --no-sync" in recipe
     assert "`uv sync --locked` fail" in recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe__width(name: str) -> None:
+    """Comments fit into a terminal, but for a command that cannot be broken."""
+    for address in (_LOCAL, _REMOTE):
+        for line in build_recipe(name, address, {"http_proxy": "http://p:1"}).splitlines():
+            if line.startswith("# "):
+                assert len(line) <= 80 or line.startswith("#  "), line
 
 
 def test_recipe_pipenv__mirror() -> None:

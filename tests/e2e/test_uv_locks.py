@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.clients import installed
+from pypicached.cli.address import parse_address
+from pypicached.cli.recipes import build_recipe
+from tests.e2e.clients import UV, installed
 from tests.e2e.conftest import MakeClient, publish_tree
 from tests.e2e.process import DaemonProcess
 from tests.fake.threaded import ThreadedFakeUpstream
@@ -22,6 +26,12 @@ dependencies = ["app"]
 
 [tool.uv]
 package = false
+"""
+# uv's own, which it need not fetch.
+_BACKEND = """
+[build-system]
+requires = ["uv_build"]
+build-backend = "uv_build"
 """
 
 
@@ -59,3 +69,42 @@ def test_warm__a_lock_of_uv(
         done = client.uv("pip install", "--target", str(target), "-r", str(lock))
     assert done.returncode == 0, done.stderr
     assert installed(target) == expected
+
+
+def test_recipe__a_committed_lock(
+    upstream: ThreadedFakeUpstream, daemon: DaemonProcess, make_client: MakeClient, tmp_path: Path
+) -> None:
+    """What `client uv` recommends installs all of it through the cache, and leaves the lock.
+
+    The lock was made against the index itself, as before there was a cache.
+    """
+    expected = publish_tree(upstream)
+    project = tmp_path / "project"
+    (project / "src/mine").mkdir(parents=True)
+    (project / "src/mine/__init__.py").touch()
+    (project / "pyproject.toml").write_text(PROJECT.partition("[tool.uv]")[0] + _BACKEND)
+    client = make_client(daemon)
+    own = {
+        "PATH": f"{UV.parent}:{client.environment['PATH']}",
+        "UV_PYTHON_DOWNLOADS": "never",
+        # Each command has to fetch what it needs.
+        "UV_NO_CACHE": "1",
+    }
+
+    def run(index: str, *lines: str) -> None:
+        done = subprocess.run(
+            ["/bin/bash", "-e", "-c", "\n".join(lines)],
+            env=client.environment | own | {"UV_DEFAULT_INDEX": index},
+            cwd=project, capture_output=True, text=True, check=False, timeout=50,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    run(upstream.url, "uv lock")
+    committed, asked = (project / "uv.lock").read_bytes(), len(upstream.requests)
+    recipe = re.findall("^# +(uv .*)$", build_recipe("uv", parse_address(daemon.url), {}), re.M)
+    assert len(recipe) == 4
+    run(daemon.simple_url, *recipe[:-1], recipe[-1].replace("COMMAND", "python -c 'import mine'"))
+    (target,) = (project / ".venv").glob("lib/python*/site-packages")
+    assert installed(target) == expected | {"mine": "1"}
+    assert (project / "uv.lock").read_bytes() == committed
+    assert len(upstream.requests) - asked == daemon.upstream_requests()
