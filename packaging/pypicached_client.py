@@ -24,6 +24,7 @@ import pwd
 import re
 import ssl
 import stat
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -31,12 +32,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 __version__ = "0.1.0"
 
 PROGRAM = "pypicached-client"
 DEFAULT_URL = "http://127.0.0.1:3143/simple/"
+SOCKET = "pypicached.socket"
 # Of a connection, and of its answer: a cache that is slower is none.
 PATIENCE_SECONDS = 5.0
 # 128 + SIGINT, 128 + SIGPIPE: what a shell says of a command that a signal ended.
@@ -110,6 +112,14 @@ class Address:
         return f"{self.scheme}://{self.netloc}{self.path}"
 
     @property
+    def unnamed_port(self) -> str:
+        """What to say where a URL leaves the port out, and so means another than ours; else ""."""
+        if self.port is not None:
+            return ""
+        port = 80 if self.scheme == "http" else 443
+        return f"port {port}, as the URL names none; pypicached's is 3143"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether it is on this very host."""
         try:
@@ -130,7 +140,9 @@ def parse_address(url: str) -> Address:
     text = url if "://" in url else f"http://{url}"
     if not text.isascii() or not text.isprintable() or any(c in text for c in " \"'`$\\<>"):
         raise ValueError("has characters that no URL has")
-    parts = urlsplit(text)
+    if re.match(r"https?:(?!//)", url, re.IGNORECASE):
+        raise ValueError("has no // behind its http:")
+    parts, port = _split(text)
     if parts.scheme not in ("http", "https"):
         raise ValueError("is neither http nor https")
     if "@" in parts.netloc:
@@ -140,7 +152,24 @@ def parse_address(url: str) -> Address:
     path = parts.path.rstrip("/")
     if not path.endswith("/simple"):
         path += "/simple"
-    return Address(parts.scheme, parts.hostname, parts.port, f"{path}/")
+    return Address(parts.scheme, parts.hostname, port, f"{path}/")
+
+
+def _split(text: str) -> tuple[SplitResult, int | None]:
+    """Return a URL's parts and its port; ValueError in words for what urlsplit refuses in its."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError("has brackets that hold no IPv6 address") from None
+    if "[" not in parts.netloc and parts.netloc.count(":") > 1 and "@" not in parts.netloc:
+        raise ValueError("has an IPv6 address without brackets, as in http://[::1]:3143/")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("has a port that is none")
+    return parts, port
 
 
 def redact(url: str) -> str:
@@ -151,12 +180,17 @@ def redact(url: str) -> str:
 # ── asking it ────────────────────────────────────────────────────────────────────────────────
 
 
+# What kept an address from answering as a pypicached, as far as it decides what is to be done.
+Cause = Literal["", "refused", "silent", "stranger", "tls", "index"]
+
+
 @dataclass(frozen=True)
 class Reply:
     """What an address said: `server` if it is a pypicached that has the index, else a `reason`."""
 
     server: str
     reason: str = ""
+    cause: Cause = ""
 
 
 def ask(address: Address) -> Reply:
@@ -173,13 +207,18 @@ def ask(address: Address) -> Reply:
         except ssl.SSLCertVerificationError as error:
             return Reply("", f"its certificate is not valid here: {error.verify_message}")
         except ssl.SSLError as error:
-            return Reply("", f"what answers there has no TLS for this host ({error.reason})")
+            return Reply("", f"what answers there has no TLS for this host ({error.reason})", "tls")
         except UnicodeError:
-            return Reply("", "its host is no name that can be looked up")
+            return Reply("", "its host is no name that can be looked up", "silent")
         except OSError as error:
-            return Reply("", f"nothing answers there ({clean(error.strerror or str(error))})")
+            cause: Cause = "refused" if isinstance(error, ConnectionRefusedError) else "silent"
+            return Reply(
+                "", f"nothing answers there ({clean(error.strerror or str(error))})", cause
+            )
         except http.client.HTTPException as error:
-            return Reply("", f"what answers there is no web server ({type(error).__name__})")
+            return Reply(
+                "", f"what answers there is no web server ({type(error).__name__})", "stranger"
+            )
 
 
 def _connection(address: Address) -> http.client.HTTPConnection:
@@ -200,13 +239,15 @@ def _judge(answer: http.client.HTTPResponse) -> Reply:
     if not name and "pypicached" in answer.headers.get("Cache-Status", "").split(", "):
         name = "pypicached"
     if not name:
-        return Reply("", f"what answers there is no pypicached (status {answer.status})")
+        return Reply(
+            "", f"what answers there is no pypicached (status {answer.status})", "stranger"
+        )
     if answer.status == 301 and answer.headers.get("Location", "").endswith("simple/"):
         return Reply(clean(name))
     if answer.status == 403:
         return Reply("", "the pypicached there refuses this host: see its [server] allow_from")
     if answer.status == 404:
-        return Reply("", "the pypicached there has no such index")
+        return Reply("", "the pypicached there has no such index", "index")
     return Reply("", f"the pypicached there answers with status {answer.status}")
 
 
@@ -565,7 +606,7 @@ def enable(host: Host, options: argparse.Namespace) -> int:
     targets = [pip, uv] if options.uv or uv.state == "ours" else [pip]
     for target in targets:
         _require_ours(target, address)
-    _require_answer(address, force=options.force)
+    _require_answer(host, address, force=options.force)
     for target in targets:
         _put(host, target, address)
     if options.uv:
@@ -582,28 +623,70 @@ def _require_ours(target: Target, address: Address) -> None:
     """Refuse a file that somebody else wrote or edited, unless it says what we would write."""
     if target.state in ("absent", "ours") or says(target.tool, target.text, address):
         return
-    lines = render(target.tool, address).replace(_HEADING, "").splitlines()
-    section, *settings = (line for line in lines if not line.startswith("#"))
     raise ClientError(
         f"{target.path} {target.why}, and stays as it is; nothing was changed. By hand, it needs "
-        f"{' and '.join(settings)} under {section}"
+        f"{_needs(target.tool, address)}"
     )
 
 
-def _require_answer(address: Address, *, force: bool) -> None:
+def _needs(tool: Tool, address: Address) -> str:
+    """Return what a file of somebody else lacks, as the end of a sentence."""
+    lines = render(tool, address).replace(_HEADING, "").splitlines()
+    section, *settings = (line for line in lines if not line.startswith("#"))
+    return f"{' and '.join(settings)} under {section}"
+
+
+def _require_answer(host: Host, address: Address, *, force: bool) -> None:
     reply = ask(address)
     if reply.server:
         return
-    found = f"{address.url}: {reply.reason}"
+    found = f"{address.url}: {_failure(address, reply)}"
     if force:
         _note(found)
         return
-    remedy = (
-        "start pypicached there (systemctl start pypicached.socket), or name another address"
-        if address.is_loopback
-        else "is that its address, and does it listen there for other hosts?"
-    )
-    raise ClientError(f"{found}; {remedy} (--force writes anyway)")
+    remedy = _remedy(host, address, reply.cause)
+    raise ClientError(f"{found}{remedy and '; '}{remedy} (--force writes anyway)")
+
+
+def _failure(address: Address, reply: Reply) -> str:
+    if address.unnamed_port and reply.cause in ("refused", "silent", "stranger"):
+        return f"{reply.reason} ({address.unnamed_port})"
+    return reply.reason
+
+
+def _remedy(host: Host, address: Address, cause: Cause) -> str:
+    """Return what to do about an address that is no pypicached; "" where the reason says it."""
+    if cause == "tls":
+        return f"try http://{address.netloc}/"
+    if cause == "index":
+        return f"its own is {address.scheme}://{address.netloc}/simple/"
+    if not address.is_loopback:
+        return "is that its address, and does it listen there for other hosts?" if cause else ""
+    if cause == "stranger":
+        return "another program has that port: name that of pypicached"
+    return _wake(host, cause) if cause else ""
+
+
+def _wake(host: Host, cause: Cause) -> str:
+    """Return how to get an answer out of this host's own pypicached."""
+    directories = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
+    units = [host.at(f"/{directory}/systemd/system/{SOCKET}") for directory in directories]
+    if not any(unit.exists() for unit in units):
+        return "is pypicached installed on this host, and does it run? Else name another address"
+    if not _is_active(SOCKET, host):
+        return f"start it: systemctl start {SOCKET} pypicached"
+    if cause == "refused":
+        return f"{SOCKET} listens elsewhere: systemctl status {SOCKET}"
+    # systemd has accepted the connection, and so it is the service that does not start.
+    return "why not, says: journalctl -u pypicached -n 20"
+
+
+def _is_active(unit: str, host: Host) -> bool:
+    if not host.at("/run/systemd/system").is_dir():
+        return False
+    # A constant line, with the PATH of its caller.
+    line = ["systemctl", "is-active", "--quiet", unit]
+    return subprocess.run(line, check=False).returncode == 0  # noqa: S603
 
 
 def _put(host: Host, target: Target, address: Address) -> None:
@@ -677,13 +760,24 @@ def _describe_file(target: Target) -> dict[str, str | None]:
 
 
 def _problems(targets: Sequence[Target], replies: Mapping[str, Reply]) -> list[str]:
-    if not any(target.is_signed for target in targets) and not any(
+    pip, default = targets[0], parse_address(DEFAULT_URL)
+    is_enabled = any(target.is_signed for target in targets) or any(
         reply.server for reply in replies.values()
-    ):
+    )
+    if not is_enabled and pip.state != "foreign":
         return [f"nothing is enabled: sudo {PROGRAM} enable"]
+    if not is_enabled and not says("pip", pip.text, default):
+        return [
+            f"nothing is enabled, and {pip.path} {pip.why}: by hand, it needs "
+            f"{_needs('pip', default)}, or another address of a pypicached"
+        ]
     if not replies:
         return ["no file names an address any more"]
-    return [f"{url}: {reply.reason}" for url, reply in replies.items() if not reply.server]
+    return [
+        f"{url}: {_failure(parse_address(url), reply)}"
+        for url, reply in replies.items()
+        if not reply.server
+    ]
 
 
 def _notes(host: Host, targets: Sequence[Target], addresses: Sequence[Address]) -> list[str]:

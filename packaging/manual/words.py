@@ -105,7 +105,10 @@ FILES = (
 )
 
 EXAMPLES = (
-    ("Install through the cache, in a virtual environment:", "pip install --index-url http://127.0.0.1:3143/simple/ flask"),
+    (
+        "Install through the cache, in a virtual environment:",
+        "pip install --index-url http://127.0.0.1:3143/simple/ flask",
+    ),
     ("Let pip use it from now on:", "pypicached client pip > ~/.config/pip/pip.conf"),
     ("How is it?", "pypicached status\npypicached status --check || echo look after it"),
     (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 DEFAULT_BASE = "http://127.0.0.1:3143"
 # A listener on every address is reached from its own host by the loopback of that family.
@@ -33,6 +34,14 @@ class Address:
         return f"{self.scheme}://{self.netloc}{self.path}"
 
     @property
+    def unnamed_port(self) -> str:
+        """What to say where a URL leaves the port out, and so means another than ours; else ""."""
+        if self.port is not None:
+            return ""
+        port = 80 if self.scheme == "http" else 443
+        return f"port {port}, as the URL names none; pypicached's is 3143"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether clients on this very host only can use it."""
         try:
@@ -55,7 +64,9 @@ def parse_address(url: str) -> Address:
     text = url if "://" in url else f"http://{url}"
     if not text.isascii() or not text.isprintable() or any(c in text for c in " \"'`$\\<>"):
         raise ValueError("has characters that no URL has")
-    parts = urlsplit(text)
+    if re.match(r"https?:(?!//)", url, re.IGNORECASE):
+        raise ValueError("has no // behind its http:")
+    parts, port = _split(text)
     if parts.scheme not in ("http", "https"):
         raise ValueError("is neither http nor https")
     if "@" in parts.netloc:
@@ -65,7 +76,24 @@ def parse_address(url: str) -> Address:
     path = parts.path.rstrip("/")
     if not path.endswith("/simple"):
         path += "/simple"
-    return Address(parts.scheme, parts.hostname, parts.port, f"{path}/")
+    return Address(parts.scheme, parts.hostname, port, f"{path}/")
+
+
+def _split(text: str) -> tuple[SplitResult, int | None]:
+    """Return a URL's parts and its port; ValueError in words for what urlsplit refuses in its."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError("has brackets that hold no IPv6 address") from None
+    if "[" not in parts.netloc and parts.netloc.count(":") > 1 and "@" not in parts.netloc:
+        raise ValueError("has an IPv6 address without brackets, as in http://[::1]:3143/")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("has a port that is none")
+    return parts, port
 
 
 def parse_listener(listener: str) -> Address | None:

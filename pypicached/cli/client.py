@@ -53,12 +53,17 @@ def client(
 
 def _given(url: str) -> Address:
     from pypicached.cli.address import parse_address
+    from pypicached.cli.terminal import print_note
 
     try:
-        return parse_address(url)
+        address = parse_address(url)
     except ValueError as error:
         reason = f"--url {clean(str(error))}; for example --url http://127.0.0.1:3143"
         raise ControlError(reason, exit_code=2) from None
+    # With TLS it is a reverse proxy's, which has the usual port.
+    if address.scheme == "http" and address.unnamed_port:
+        print_note(f"--url leads to {address.host}, {address.unnamed_port}")
+    return address
 
 
 def _found(socket: Path | None) -> Address:

@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 
 import pytest
+from typer.testing import CliRunner
 
 from pypicached.cli.address import (
     Address,
@@ -15,6 +16,7 @@ from pypicached.cli.address import (
     parse_listener,
     proxy_in_the_way,
 )
+from pypicached.cli.app import app
 from pypicached.cli.recipes import RECIPES, build_recipe
 
 _LOCAL = parse_address("http://127.0.0.1:3143")
@@ -274,3 +276,18 @@ def test_recipe__quoted() -> None:
     address = Address("http", "h", 1, "/a;b/simple/")
     variables = _shell_variables(build_recipe("env", address, {}))
     assert variables["PIP_INDEX_URL"] == "http://h:1/a;b/simple/"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_said"),
+    [
+        ("http://cache.example", True),
+        ("http://cache.example:80", False),
+        ("https://c.example", False),
+    ],
+)
+def test_client__no_port(url: str, is_said: bool) -> None:
+    """An address without a port leads to another than ours, which is said beside the recipe."""
+    done = CliRunner().invoke(app, ["client", "pip", "--url", url])
+    said = "--url leads to cache.example, port 80, as the URL names none; pypicached's is 3143\n"
+    assert (done.exit_code, said in done.stderr, "port" in done.stdout) == (0, is_said, False)

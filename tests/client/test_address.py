@@ -23,7 +23,14 @@ _NO_URLS = (
     "http://user:secret@h/",
     "user:secret@h",
     "http://h:99999/",
+    "http://h:0/",
+    "http://h:http/",
     "http://[::1/",
+    "::1",
+    "http://::1/",
+    "::1:3143",
+    "http:/127.0.0.1",
+    "http:127.0.0.1",
     "http:///simple/",
     "http://h/?a=b",
     'http://h/"\nx = 1',
@@ -50,6 +57,19 @@ def test_address__refused(url: str, machine: Machine) -> None:
     assert str(caught.value) in done.err
     assert "secret" not in done.err
     assert not machine.pip_conf.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://h:99999/", "the URL has a port that is none; for example http"),
+        ("::1", "the URL has an IPv6 address without brackets, as in http://[::1]:3143/; "),
+        ("http:/127.0.0.1", "the URL has no // behind its http:; for example"),
+    ],
+)
+def test_address__in_words(url: str, said: str, machine: Machine) -> None:
+    """The words are ours, and not those of a library."""
+    assert f"pypicached-client: {said}" in machine.run("enable", url).err
 
 
 @pytest.mark.parametrize("url", ["unix:/run/pypicached/public.sock", "/run/x.sock"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pypicached_client as program
 import pytest
@@ -93,8 +94,8 @@ def test_ask__nobody(machine: Machine) -> None:
     done = machine.run("enable", url)
     assert (done.code, done.out, machine.pip_conf.exists()) == (1, "", False)
     assert done.err == (
-        f"pypicached-client: {url}: nothing answers there (Connection refused); start pypicached "
-        "there (systemctl start pypicached.socket), or name another address (--force writes "
+        f"pypicached-client: {url}: nothing answers there (Connection refused); is pypicached "
+        "installed on this host, and does it run? Else name another address (--force writes "
         "anyway)\n"
     )
     done = machine.run("enable", url, "--force")
@@ -104,6 +105,61 @@ def test_ask__nobody(machine: Machine) -> None:
 
 def test_ask__no_name(machine: Machine) -> None:
     """A host that can be no name is told as that, and beyond loopback other advice is given."""
-    done = machine.run("enable", f"http://{'a' * 64}.example")
+    done = machine.run("enable", f"http://{'a' * 64}.example:3143")
     assert done.code == 1
     assert "its host is no name that can be looked up; is that its address, and does" in done.err
+
+
+def test_ask__remedies(answerer: Answerer, machine: Machine) -> None:
+    """What is to be done fits what is wrong."""
+    base = answerer.url.removesuffix("simple/")
+    answerer.status = 404
+    assert f"no such index; its own is {base}simple/ (--" in machine.run("enable", f"{base}x").err
+    tls = base.replace("http:", "https:")
+    assert f"; try {base} (--" in machine.run("enable", tls).err
+    answerer.headers = {"Server": "nginx"}
+    said = machine.run("enable", base).err
+    assert "no pypicached (status 404); another program has that port: name that of" in said
+    answerer.status, answerer.headers = 403, REDIRECT
+    assert "see its [server] allow_from (--force" in machine.run("enable", base).err
+
+
+@pytest.mark.parametrize(
+    ("is_active", "listens", "remedy"),
+    [
+        (False, False, "start it: systemctl start pypicached.socket pypicached"),
+        (True, False, "pypicached.socket listens elsewhere: systemctl status pypicached.socket"),
+        (True, True, "why not, says: journalctl -u pypicached -n 20"),
+    ],
+)
+def test_ask__own_service(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    is_active: bool, listens: bool, remedy: str,
+) -> None:  # fmt: skip
+    """Of a pypicached on this host, what systemd says of its socket decides what to do."""
+    machine.put("/usr/lib/systemd/system/pypicached.socket", "")
+    machine.host.at("/run/systemd/system").mkdir(parents=True)
+    systemctl = tmp_path / "bin/systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(
+        "#!/bin/sh\n"
+        '[ "$*" = "is-active --quiet pypicached.socket" ] || exit 99\n'
+        f"exit {0 if is_active else 3}\n"
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(systemctl.parent), prepend=":")
+    monkeypatch.setattr(program, "PATIENCE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if not listens:
+            listener.close()
+        done = machine.run("enable", f"http://127.0.0.1:{port}")
+    assert done.err.endswith(f"; {remedy} (--force writes anyway)\n")
+
+
+def test_ask__no_port(machine: Machine) -> None:
+    """A URL without a port is not that of a daemon's own listener, which is said."""
+    done = machine.run("enable", "127.1.2.3")
+    assert "(port 80, as the URL names none; pypicached's is 3143); " in done.err
+    done = machine.run("enable", "127.1.2.3:3143")
+    assert "as the URL names none" not in done.err

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 
+import pypicached_client as program
 import pytest
 
 from tests.client.conftest import Answerer, Done, Machine
@@ -80,7 +81,25 @@ def test_status__by_hand(machine: Machine, answerer: Answerer) -> None:
     answerer.headers = {}
     done = machine.run("status")
     assert done.code == 1
-    assert "problem: nothing is enabled" in done.out
+    assert done.out.endswith(
+        "problem: nothing is enabled, and /etc/pip.conf was not written by pypicached-client: by "
+        "hand, it needs index-url = http://127.0.0.1:3143/simple/ under [global], or another "
+        "address of a pypicached\n"
+    )
+
+
+def test_status__by_hand_and_silent(
+    machine: Machine, answerer: Answerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's file that has what it needs is not what is wrong."""
+    monkeypatch.setattr(program, "DEFAULT_URL", answerer.url)
+    machine.put("/etc/pip.conf", f"[global]\nindex-url = {answerer.url}\n")
+    answerer.headers = {}
+    done = machine.run("status")
+    assert (done.code, done.out.splitlines()[-1]) == (
+        1,
+        f"problem: {answerer.url}: what answers there is no pypicached (status 301)",
+    )
 
 
 def test_status__edited(machine: Machine, answerer: Answerer) -> None:
