@@ -851,7 +851,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Say what is enabled, what pip of the calling user would use, and whether the "
         "address answers as a pypicached.",
     )
-    command.add_argument("--json", action="store_true", help="print exactly one JSON document")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
     command.set_defaults(run=status)
     return parser
 

@@ -231,12 +231,14 @@ project owns it. An index that fails is not skipped.
 """
 
 SECRETS = """
-A password or token may stand in a file of its own, named by `password_file` or `token_file`. It is
-read again when the index answers 401, so that a new secret needs no restart.
+A password or token may stand in a file of its own, named by `password_file` or `token_file`. Such a
+file is read again when the index answers 401, and at a reload.
 
 Under the system's service such files are in `/etc/pypicached/credentials/`, owned by root and with
-mode 0600. systemd hands them over when the service starts: the file NAME is then
-`$CREDENTIALS_DIRECTORY/cred_NAME` in the settings. An index without any of these has the
+mode 0600. systemd hands copies of them over when the service starts: the file NAME is then
+`$CREDENTIALS_DIRECTORY/cred_NAME` in the settings, and a new secret there needs
+`systemctl restart pypicached`. A file elsewhere that the user pypicached can read needs none. An
+index without any of these has the
 credentials of its host in `~/.netrc`.
 
 No secret appears in a log, a page, the ledger or `pypicached config show`.

@@ -11,7 +11,7 @@ build host, at `http://127.0.0.1:3143/simple/` unless it is told otherwise.
 `pypicached serve` is the daemon. All other commands but `config` and `client` ask the running
 daemon, over its control socket. Without `--socket` they look for the daemon of the calling user,
 then for the system's. The system's daemon does everything for root and for its own user. For the
-members of the group `pypicached` it does what changes nothing, but for `who`; it also lets them
+members of the group `pypicached` it does everything that changes nothing, except `who`, and also
 `warm` (without `--pin`) and `invalidate`.
 
 Files that a command line names are read and written by the command, as the calling user.
@@ -109,19 +109,22 @@ EXAMPLES = (
         "Install through the cache, in a virtual environment:",
         "pip install --index-url http://127.0.0.1:3143/simple/ flask",
     ),
-    ("Let pip use it from now on:", "pypicached client pip > ~/.config/pip/pip.conf"),
-    ("How is it?", "pypicached status\npypicached status --check || echo look after it"),
+    (
+        "Let pip use it from now on:",
+        "mkdir -p ~/.config/pip\npypicached client pip > ~/.config/pip/pip.conf",
+    ),
+    ("See how it is:", "pypicached status\npypicached status --check || echo look after it"),
     (
         "Have everything here before a build, and find out whether it could be installed offline:",
         "pypicached warm -r requirements.txt --python 3.11 --python 3.13\n"
         "pypicached warm --lock uv.lock --check",
     ),
     (
-        "What has not been used for a quarter of a year, and get rid of it:",
+        "See what has not been used for a quarter of a year, and remove it:",
         "pypicached prune --days 90 --dry-run\npypicached prune --days 90",
     ),
     (
-        "Who has a bad release:",
+        "See who has a bad release:",
         'pypicached who "leftpad==2.0.1"\npypicached who leftpad --since 7d --json',
     ),
     ("See a release that was published a minute ago:", "pypicached invalidate flask"),
@@ -129,5 +132,6 @@ EXAMPLES = (
 )
 
 SEE_ALSO = """
-pypicached.toml(5), pip(1), systemctl(1), /usr/share/doc/pypicached/README.Debian.gz
+pypicached.toml(5), pypicached-client(1), pip(1), systemctl(1),
+/usr/share/doc/pypicached/README.Debian.gz
 """

@@ -80,6 +80,8 @@ def _drop_output() -> None:
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
+    # Completion comes with the package, and from packaging/manual: no option is needed for it.
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A pull-through cache for Python package indexes: one small daemon per build host.",

@@ -42,7 +42,10 @@ _FILE_COLUMNS = (
 
 def list_cached(
     project: Annotated[
-        str | None, typer.Argument(help="List the files of this project.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[PROJECT]", help="List the files of this project.", show_default=False
+        ),
     ] = None,
     sort: Annotated[
         Literal["size", "used", "hits"], typer.Option(help="The largest, latest or most hit first.")

@@ -37,7 +37,10 @@ _COLUMNS = (
 def explain(
     requirement: Annotated[
         str,
-        typer.Argument(help='A project, and versions of it if not all: flask, "flask==3.*".'),
+        typer.Argument(
+            metavar="REQUIREMENT",
+            help='A project, and versions of it if not all: flask, "flask==3.*".',
+        ),
     ],
     as_json: JsonOption = False,
     socket: SocketOption = None,

@@ -25,7 +25,7 @@ SocketOption = Annotated[
 ]
 # What a busy daemon may take to begin its answer.
 PATIENCE_SECONDS = 30.0
-JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def connect(socket: Path | None, read_seconds: float | None = None) -> ControlClient:

@@ -52,7 +52,7 @@ def prune(
     ] = None,
     project: Annotated[
         list[str] | None,
-        typer.Option(metavar="P", help="Of this project only; may be repeated."),
+        typer.Option(metavar="PROJECT", help="Of this project only; may be repeated."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only say.")] = False,
     as_json: JsonOption = False,

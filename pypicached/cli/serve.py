@@ -21,7 +21,9 @@ def serve(
     ] = None,
     listen: Annotated[
         list[str] | None,
-        typer.Option(help="HOST:PORT or unix:/path; may be repeated.", show_default=False),
+        typer.Option(
+            metavar="ADDRESS", help="HOST:PORT or unix:/path; may be repeated.", show_default=False
+        ),
     ] = None,
     index_url: Annotated[
         str | None, typer.Option(help="The one index to cache.", metavar="URL", show_default=False)
@@ -31,7 +33,9 @@ def serve(
     ] = None,
     max_size: Annotated[
         str | None,
-        typer.Option(help='Disk budget: "50GiB", "40%", "unlimited".', show_default=False),
+        typer.Option(
+            metavar="SIZE", help='Disk budget: "50GiB", "40%", "unlimited".', show_default=False
+        ),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask upstreams; serve only what is cached.")

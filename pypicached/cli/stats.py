@@ -46,7 +46,9 @@ _TOP = (
 
 def stats(
     since: Annotated[str, typer.Option(metavar="DURATION", help="How far back: 24h, 30d.")] = "24h",
-    top: Annotated[int, typer.Option(min=0, max=1000, help="How many projects to name.")] = 10,
+    top: Annotated[
+        int, typer.Option(min=0, max=1000, metavar="N", help="How many projects to name.")
+    ] = 10,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:

@@ -52,14 +52,18 @@ def warm(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         ),
     ] = None,
     extras: Annotated[
-        list[str] | None, typer.Option("--extra", help="Of pyproject.toml and of locks.")
+        list[str] | None,
+        typer.Option("--extra", metavar="NAME", help="Of pyproject.toml and of locks."),
     ] = None,
     groups: Annotated[
-        list[str] | None, typer.Option("--group", help="Of pyproject.toml and of locks.")
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="Of pyproject.toml and of locks."),
     ] = None,
     pythons: Annotated[
         list[str] | None,
-        typer.Option("--python", metavar="3.12", help="For this Python. Default: this host's."),
+        typer.Option(
+            "--python", metavar="VERSION", help="For this Python: 3.12. Default: this host's."
+        ),
     ] = None,
     platforms: Annotated[
         list[str] | None,
@@ -84,7 +88,14 @@ def warm(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     ] = False,
     pin: Annotated[bool, typer.Option("--pin", help="Pin what is cached then.")] = False,
     top: Annotated[
-        int, typer.Option(min=0, max=1000, help="The newest of what this host used most.")
+        int,
+        typer.Option(
+            min=0,
+            max=1000,
+            metavar="N",
+            help="The newest of the N projects that this host used most.",
+            show_default=False,
+        ),
     ] = 0,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; the daemon's log tells how it ends.")

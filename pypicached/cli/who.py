@@ -37,7 +37,10 @@ _PIPE_COLUMNS = (*_COLUMNS, Column("project", "Project"), Column("version", "Ver
 def who(
     requirement: Annotated[
         str | None,
-        typer.Argument(help='A project, and versions of it if not all: flask, "foo<2".'),
+        typer.Argument(
+            metavar="[REQUIREMENT]",
+            help='A project, and versions of it if not all: flask, "foo<2".',
+        ),
     ] = None,
     client: Annotated[
         str | None,
