@@ -87,6 +87,10 @@ def _size(octets: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    days, rest = divmod(int(seconds), 86400)
-    hours, rest = divmod(rest, 3600)
-    return f"{days} d {hours} h" if days else f"{hours} h {rest // 60} min"
+    """Return "3 d 4 h" or "10 m 3 s", as `pypicached status` does: the two largest units."""
+    rest, found = int(seconds), []
+    for unit, factor in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, factor)
+        if count:
+            found.append(f"{count} {unit}")
+    return " ".join(found[:2]) or "0 s"

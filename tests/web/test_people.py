@@ -12,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from selectolax.lexbor import LexborHTMLParser
 
 from pypicached import __version__
+from pypicached.cli.terminal import duration
+from pypicached.web.people import _duration
 from tests.fake import FakeUpstream, make_wheel
 from tests.harness import JSON, Running, running, write_config
 
@@ -239,3 +241,9 @@ async def moved(daemon: Running, before: dict[str, float]) -> set[tuple[str, flo
     return {(name, value - before.get(name, 0)) for name, value in after.items()} - {
         (name, 0) for name in after
     }
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.9, 59, 603.2, 3600, 3661, 86399, 86400, 90_000, 9e6])
+def test_people__uptime_as_in_status(seconds: float) -> None:
+    """The page says since when it runs in the words of the command."""
+    assert _duration(seconds) == duration(seconds)
