@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -83,6 +85,17 @@ def serve(
         raise
 
 
+def _own_name() -> str:
+    """Return what a shell has to be told for this very program: its name, if that leads here."""
+    own = Path(sys.argv[0])
+    if own.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m pypicached"
+    found = shutil.which("pypicached")
+    if not own.exists() or (found is not None and own.samefile(found)):
+        return "pypicached"
+    return shlex.quote(sys.argv[0])
+
+
 def tell_clients(listeners: list[str], *, offline: bool = False) -> None:
     """Print how to use the daemon, for the person who has just started it by hand."""
     if "NOTIFY_SOCKET" in os.environ or not listeners[0].startswith("http"):
@@ -92,7 +105,11 @@ def tell_clients(listeners: list[str], *, offline: bool = False) -> None:
         f"Ready. Point a client at {index} (Ctrl-C stops):\n"
         f"  pip install --index-url {index} PROJECT\n"
         f"  uv pip install --index-url {index} PROJECT\n"
-        "For good: pypicached client pip (or uv, poetry, pdm, pipenv, docker, gitlab-runner, env)."
+        "For good, where there is no pip.conf yet:\n"
+        "  mkdir -p ~/.config/pip\n"
+        f"  {_own_name()} client pip > ~/.config/pip/pip.conf\n"
+        "and the same for uv, poetry, pdm, pipenv, docker, gitlab-runner, env: "
+        f"{_own_name()} client --help"
     )
     if offline:
         typer.echo("Offline: upstreams are not asked, only what is cached is listed and served.")

@@ -11,6 +11,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,35 @@ def _get_unix(path: Path, target: str) -> int:
         connection.sock = stream
         connection.request("GET", target)
         return connection.getresponse().status
+
+
+# ── what it says to who starts it by hand ────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "program",
+    [[str(Path(sys.executable).parent / "pypicached")], [sys.executable, "-m", "pypicached"]],
+)
+def test_serve__commands_to_copy(directory: Path, program: list[str]) -> None:
+    """The commands that are shown work as they stand, also where no PATH leads to the program."""
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(directory),
+        "PYPICACHED_SOCKET": str(directory / "control.sock"),
+    }
+    line = [*program, "serve", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(line, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            shown: list[str] = []
+            while "--help" not in (shown[-1:] or [""])[0]:
+                shown.append(process.stdout.readline())
+                assert shown[-1], "it has ended"
+            commands = [words for words in shown if re.match("  (mkdir|.* client pip >)", words)]
+            assert len(commands) == 2
+            subprocess.run(["/bin/sh", "-ec", "".join(commands)], env=env, check=True, timeout=20)
+        finally:
+            process.terminate()
+    address = re.search(r"http://127\.0\.0\.1:\d+/simple/", shown[0])
+    assert address is not None
+    assert f"index-url = {address[0]}" in (directory / ".config/pip/pip.conf").read_text()
