@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import pytest
 
 from pypicached import __version__
 from tests.client.conftest import Machine
+from tests.manual.test_completion import Terminal
 
 _PROGRAM = Path(program.__file__)
 _MANUAL = _PROGRAM.with_name("pypicached-client.1")
 _COMPLETION = _PROGRAM.with_name("pypicached-client.bash")
+_FISH, _ZSH = shutil.which("fish"), shutil.which("zsh")
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -125,7 +128,7 @@ def test_manual__renders() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_completion__words() -> None:
+def test_completion__bash() -> None:
     """Bash completes the commands, and the options of each."""
     script = (
         f"source {_COMPLETION}; complete -p pypicached-client >/dev/null || exit 1\n"
@@ -144,6 +147,47 @@ def test_completion__words() -> None:
         assert complete(name, "--") == _options(parser) - {"-h"}
     assert complete("e") == {"enable"}
     assert complete("disable", "--q") == {"--quiet"}
+
+
+@pytest.mark.skipif(_FISH is None, reason="fish is not installed")
+def test_completion__fish(tmp_path: Path) -> None:
+    """fish completes the same."""
+
+    def complete(typed: str) -> set[str]:
+        script = f"source {_COMPLETION.with_suffix('.fish')}; complete -C {shlex.quote(typed)}"
+        done = subprocess.run(
+            [_FISH or "", "--no-config", "-c", script],
+            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+            capture_output=True, text=True, check=True, timeout=20,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return {line.split("\t")[0] for line in done.stdout.splitlines()}
+
+    commands = _subcommands()
+    assert complete("pypicached-client ") == set(commands)
+    assert complete("pypicached-client --") == {"--help", "--version"}
+    for name, parser in commands.items():
+        assert complete(f"pypicached-client {name} --") == _options(parser) - {"-h"}
+
+
+@pytest.mark.skipif(_ZSH is None, reason="zsh is not installed")
+def test_completion__zsh(tmp_path: Path) -> None:
+    """And so does zsh, asked for all that it offers."""
+    setup = (
+        f"fpath=({_COMPLETION.parent} $fpath); autoload -U compinit; compinit -u -D; "
+        "pypicached-client() { local IFS=' '; printf '[%s]\\n' \"$*\"; }"
+    )
+    shell = Terminal([_ZSH or "", "-f", "-i"], tmp_path, setup)
+    try:
+        for name, parser in _subcommands().items():
+            # The shortest beginning that no other one has.
+            assert shell.complete(f"pypicached-client {name[:2]}") == f"{name} "
+            for option in _options(parser) - {"-h"}:
+                line = f"pypicached-client {name} {option[:-1]}"
+                assert shell.complete(line) == f"{name} {option} "
+        assert shell.complete("pypicached-client --v") == "--version "
+    finally:
+        shell.close()
 
 
 @pytest.mark.parametrize("text", ["", "A=b\n# C=d\nexport HTTP_PROXY='http://p:1'\nE F\n"])
