@@ -25,7 +25,7 @@ _OPERATORS = {"&&", "||", "|", ";", "(", ")"}
 _OTHERS = {
     *("apt", "bash", "caddy", "cat", "cd", "chgrp", "cp", "curl", "editor", "grep", "install"),
     *("journalctl", "mkdir", "nginx", "pip", "pipx", "rm", "rsync", "runuser", "sed", "set", "ss"),
-    *("systemd-sysusers", "systemd-tmpfiles", "usermod", "uv", "python3", "."),
+    *("systemd-sysusers", "systemd-tmpfiles", "usermod", "uv", "python", "."),
 }
 
 
@@ -91,7 +91,7 @@ def test_commands__exist(name: str) -> None:
     """Our commands take what stands there; the others are known, and so are targets and units."""
     ours = 0
     for words in _commands(name):
-        program = words[0].removeprefix(".venv/bin/")
+        program = words[0].rpartition("/bin/")[2]
         match program:
             case "pypicached":
                 _parse(typer.main.get_command(app), None, words[1:])
