@@ -8,19 +8,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
+import sys
 import time
-
-import pytest
+from pathlib import Path
 
 from tests.e2e.conftest import MakeDaemon
-from tests.e2e.process import DaemonProcess
 from tests.e2e.test_stopping import slow_transfer
 from tests.fake.threaded import ThreadedFakeUpstream
-from tests.fake.wheels import make_wheel
-from tests.harness import write_config
 
 WATCHDOG_SECONDS = 1.0
+_STUCK = Path(__file__).with_name("stuck.py")
 
 
 def fields_of(notice: str) -> dict[str, str]:
@@ -100,38 +97,14 @@ def test_watchdog__fed(upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon) 
 def test_watchdog__starved_by_a_stuck_loop(
     upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon
 ) -> None:
-    """A loop that is stuck feeds it no more, and SIGABRT then shows in the log where it is stuck.
-
-    It is stuck for real: a token is read again after a 401, inline, and its file is on a disk that
-    does not answer, which is a pipe here that nobody writes to.
-    """
-    upstream.add("alpha", make_wheel("alpha", "1.0"))
-    daemon = make_daemon(WATCHDOG_USEC=str(int(WATCHDOG_SECONDS * 1_000_000)))
-    token = daemon.directory / "token"
-    token.write_text("old")
-    upstream.require("new")
-    config = write_config(
-        daemon.directory, {"name": "acme", "url": upstream.url, "token_file": str(token)}
-    )
-    daemon.start("--config", str(config))
+    """A loop that is stuck feeds it no more, and SIGABRT shows in the log where it is stuck."""
+    daemon = make_daemon(upstream.url, WATCHDOG_USEC=str(int(WATCHDOG_SECONDS * 1_000_000)))
+    daemon.start(within=[sys.executable, str(_STUCK)])
     daemon.wait_notice("WATCHDOG=1")
-    token.unlink()
-    os.mkfifo(token)
-    asking = threading.Thread(target=_ask_in_vain, args=(daemon,))
-    asking.start()
-    try:
-        daemon.wait_silence("WATCHDOG=1", WATCHDOG_SECONDS)
-        # As systemd does now (WatchdogSignal=).
-        daemon.send(signal.SIGABRT)
-        assert daemon.wait() == -signal.SIGABRT
-    finally:
-        daemon.close()
-        asking.join()
+    daemon.send(signal.SIGUSR1)
+    daemon.wait_silence("WATCHDOG=1", WATCHDOG_SECONDS)
+    # As systemd does now (WatchdogSignal=).
+    daemon.send(signal.SIGABRT)
+    assert daemon.wait() == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in daemon.log
-    assert "in reread" in daemon.log
-    assert "in read_secret" in daemon.log
-
-
-def _ask_in_vain(daemon: DaemonProcess) -> None:
-    with pytest.raises(ConnectionError):
-        daemon.get("/simple/alpha/")
+    assert "in be_stuck" in daemon.log
