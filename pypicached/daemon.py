@@ -26,6 +26,7 @@ from pypicached.assembly import Assembly
 from pypicached.cache.recovery import reconcile
 from pypicached.configuration import Configuration
 from pypicached.control.app import Services, build_app
+from pypicached.ending import AFTER_DRAIN_SECONDS, HURRIED_SECONDS
 from pypicached.errors import LedgerError
 from pypicached.host import lock_directory, make_directory, raise_descriptor_limit
 from pypicached.listening import (
@@ -69,12 +70,15 @@ class Daemon:
         now: Callable[[], float] = time.time,
         configure_logs: Callable[[Server], None] = lambda _server: None,
         on_ready: Callable[[list[str]], None] = lambda _listeners: None,
+        end_within: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self.configuration = Configuration(loaded, source)
         self._notes: list[str] = []
         self._now = now
         self._configure_logs = configure_logs
         self._on_ready = on_ready
+        # Told how long the process may take from now on, whatever hangs.
+        self._end_within = end_within
         self._stack = contextlib.AsyncExitStack()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -105,6 +109,7 @@ class Daemon:
             event(logger, logging.INFO, "stopping")
             await drain(self._app, self._public_runner, self._hurry, limit, reporting.Draining())
             reporting.stopped_serving()
+            self._end_within(HURRIED_SECONDS if self._hurry.is_set() else AFTER_DRAIN_SECONDS)
         event(logger, logging.INFO, "stopped")
 
     @contextlib.asynccontextmanager
@@ -292,6 +297,7 @@ class Daemon:
         """The first signal stops in order, the second one at once."""
         if self._stop.is_set():
             self._hurry.set()
+            self._end_within(HURRIED_SECONDS)
         self._stop.set()
 
 

@@ -53,6 +53,7 @@ def serve(
 
     from pypicached import logs, reporting
     from pypicached.daemon import Daemon
+    from pypicached.ending import Ending
     from pypicached.settings import Loaded, Server, Source
 
     overrides: dict[str, object] = {
@@ -71,7 +72,13 @@ def serve(
 
     async def run(loaded: Loaded) -> None:
         on_ready = functools.partial(tell_clients, offline=loaded.settings.cache.offline)
-        daemon = Daemon(loaded, source, configure_logs=configure_logs, on_ready=on_ready)
+        daemon = Daemon(
+            loaded,
+            source,
+            configure_logs=configure_logs,
+            on_ready=on_ready,
+            end_within=Ending().within,
+        )
         await daemon.run()
 
     try:
