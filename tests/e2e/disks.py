@@ -16,6 +16,11 @@ import pytest
 
 _MOUNT = 'mount -t tmpfs -o "size=$2" tmpfs "$1" && echo mounted && exec cat'
 
+_MOUNT_HANGING = """
+exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 hanging "$1" &&
+echo mounted && exec cat
+"""
+
 
 class SmallDisk:
     """A mounted disk; `within` runs a command where it is seen."""
@@ -52,14 +57,31 @@ class SmallDisk:
 @contextlib.contextmanager
 def small_disk(directory: Path, size: str) -> Iterator[SmallDisk]:
     """Mount a new disk of that size on a directory; skips the test where that is not allowed."""
+    with _mounted(directory, _MOUNT, str(directory), size) as holder:
+        yield SmallDisk(directory, holder)
+
+
+@contextlib.contextmanager
+def hanging_disk(directory: Path) -> Iterator[list[str]]:
+    """Mount a disk that never answers; yields what runs a command where it is seen.
+
+    It is one of FUSE (fuse(4)) whose server reads no request, as a network mount whose server is
+    gone: whoever looks at it waits, and only SIGKILL ends that.
+    """
+    with _mounted(directory, _MOUNT_HANGING, str(directory)) as holder:
+        yield SmallDisk(directory, holder).within
+
+
+@contextlib.contextmanager
+def _mounted(directory: Path, script: str, *arguments: str) -> Iterator[int]:
     directory.mkdir()
     if os.geteuid() != 0 or not shutil.which("nsenter"):
         pytest.skip("needs root, for a mount namespace with a disk of its own")
-    line = ["unshare", "--mount", "sh", "-c", _MOUNT, "sh", str(directory), size]
+    line = ["unshare", "--mount", "sh", "-c", script, "sh", *arguments]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdin is not None
         assert holder.stdout is not None
         if holder.stdout.readline() != b"mounted\n":
             pytest.skip("this host does not let us mount a disk")
-        yield SmallDisk(directory, holder.pid)
+        yield holder.pid
         holder.stdin.close()

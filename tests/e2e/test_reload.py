@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import MakeDaemon
+from tests.e2e.disks import hanging_disk
 from tests.e2e.process import DaemonProcess
 from tests.e2e.test_stopping import CUT_OFF, slow_transfer
 from tests.fake.threaded import ThreadedFakeUpstream
@@ -122,6 +123,35 @@ def test_reload__files_that_are_none(daemon: DaemonProcess, config: Path, tmp_pa
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(checked.stderr)
     assert daemon.stop() == 0
+
+
+def test_reload__a_disk_that_hangs(
+    upstream: ThreadedFakeUpstream, make_daemon: MakeDaemon, config: Path
+) -> None:
+    """A mount whose server is gone holds up neither requests, `status`, nor the end.
+
+    `status` says so once it was to be read; the reload is refused within half a minute.
+    """
+    upstream.add("alpha", make_wheel("alpha", "1.0"))
+    place = config.parent / "hanging"
+    daemon = make_daemon(upstream.url)
+    with hanging_disk(place) as within:
+        daemon.start("--config", str(config), within=within)
+        config.rename(config.with_suffix(".old"))
+        config.symlink_to(place / "pypicached.toml")
+        reload = daemon.begin("reload")
+        for _ in range(6):
+            (problem,) = daemon.ask("status")["problems"]
+            assert problem == f"{config} cannot be looked at: its disk does not answer"
+        (path,) = daemon.file_paths("alpha").values()
+        assert daemon.get(path)[0] == 200
+        _, said = reload.communicate(timeout=40)
+        assert reload.returncode == 2
+        assert f"{config}: cannot be read within 20 s: a disk does not answer" in said
+        daemon.send(signal.SIGHUP)
+        daemon.wait_notice("READY=1")
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log
 
 
 def test_reload__no_daemon(make_daemon: MakeDaemon) -> None:
