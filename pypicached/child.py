@@ -18,8 +18,13 @@ def command(module: str) -> list[str]:
     Its first argument is our process id, for `die_with`.
     """
     home = str(Path(__file__).resolve().parent.parent)
-    # Not "-m": -I leaves out the current directory, so a checkout names itself.
-    program = f"import sys; sys.path.insert(0, {home!r});from {module} import main; main()"
+    # First, to ignore SIGHUP, which a service manager may send to all of us, and whose default
+    # action ends a process. Not "-m": -I leaves out the current directory, so a checkout names
+    # itself.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        f"sys.path.insert(0, {home!r}); from {module} import main; main()"
+    )
     return [sys.executable, "-I", "-c", program, str(os.getpid())]
 
 

@@ -50,6 +50,7 @@ def serve(
     """Run the daemon in the foreground."""
     import asyncio
     import functools
+    import signal
 
     from pypicached import logs, reporting
     from pypicached.daemon import Daemon
@@ -80,6 +81,9 @@ def serve(
             end_within=Ending().within,
         )
         await daemon.run()
+        # The loop's end would give it its default action back, and we are not gone yet.
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     try:
         loaded = source.load()

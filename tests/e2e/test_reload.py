@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -193,6 +194,30 @@ def test_sighup__at_any_time(daemon: DaemonProcess) -> None:
         daemon.send(signal.SIGHUP)
     assert daemon.wait() == 0
     assert not any(word in daemon.log for word in ("Traceback", "FATAL"))
+
+
+def test_sighup__while_it_starts(make_daemon: MakeDaemon, config: Path) -> None:
+    """A signal that comes before it serves ends nothing, however early it is after the command."""
+    for _ in range(3):
+        daemon = make_daemon("http://127.0.0.1:9/simple/")
+        daemon.launch("--config", str(config))
+        # Nobody can ask a process to be told before Python itself has come so far.
+        while not ignores_hangup(daemon.pid):
+            time.sleep(0.001)
+        with daemon._pidfd() as ended:
+            while not select.select([daemon._notices], [], [], 0)[0]:
+                daemon.send(signal.SIGHUP)
+                assert not select.select([ended], [], [], 0.001)[0], daemon.log
+        daemon.wait_notice("READY=1")
+        assert daemon.stop() == 0
+        daemon.close()
+
+
+def ignores_hangup(pid: int) -> bool:
+    """Tell whether a process ignores SIGHUP (proc(5))."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    return bool(ignored >> (signal.SIGHUP - 1) & 1)
 
 
 def test_reload__log(daemon: DaemonProcess, config: Path) -> None:
