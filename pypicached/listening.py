@@ -142,7 +142,10 @@ def address_of(bound: socket.socket) -> str:
 def _path_of(bound: socket.socket) -> str:
     name = bound.getsockname()
     # unix(7): a leading NUL is the abstract namespace, which systemd and people spell as @.
-    return name if isinstance(name, str) else "@" + name[1:].decode(errors="replace")
+    if isinstance(name, bytes):
+        return "@" + name[1:].decode(errors="replace")
+    # A path need not be UTF-8, and what is told of it has to be.
+    return os.fsencode(name).decode(errors="replace")
 
 
 def describe_differences(

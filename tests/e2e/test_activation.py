@@ -64,6 +64,15 @@ def test_activation__abstract_socket(activated: DaemonProcess) -> None:
     assert activated.ask("status")["listeners"] == [f"unix:@{name}"]
 
 
+def test_activation__path_that_is_not_utf8(activated: DaemonProcess, directory: Path) -> None:
+    """A path of any bytes is told as far as it can be."""
+    held = activated.units.hold("public", socket.socket(socket.AF_UNIX))
+    held.bind(os.fsencode(directory) + b"/p\xff.sock")
+    held.listen()
+    activated.start()
+    assert activated.ask("status")["listeners"] == [f"unix:{directory}/p\ufffd.sock"]
+
+
 def test_activation__control_path_is_left_alone(activated: DaemonProcess) -> None:
     """A control socket that was handed over keeps mode, owner and name, also after the end."""
     activated.units.unix("control", activated.socket)
