@@ -37,9 +37,9 @@ def switch(
     if new.cache.offline != old.cache.offline:
         # Else whatever `pypicached offline` said last goes on.
         parts.offline.on = new.cache.offline
-    _switch_indexes(parts, old, new, prepared)
     # Also what renderings say of themselves: for how long, and to whom, they may be shown.
     parts.gate.apply(rules_of(new.policy))
+    _switch_indexes(parts, old, new, prepared)
     parts.list_pages.cache_control = list_cache_control_of(new)
     parts.file_handler.terms = terms_of(new)
     parts.admission.apply(clients_of(new.server))
@@ -81,9 +81,11 @@ def _forget_others(parts: Assembly, old: Settings, new: Settings) -> None:
     for index in old.indexes:
         if addresses.get(index.name) != index.url:
             parts.forget_index(index.name)
-    if index_rules_of(old) != index_rules_of(new):
+    owners_change = index_rules_of(old) != index_rules_of(new)
+    if owners_change:
         # Through one index by name, what is in memory is served without asking who else has it.
         parts.page_memory.clear()
+    if owners_change or rules_of(old.policy) != rules_of(new.policy):
         for connection in parts.connections.values():
             connection.hosts.forget_urls()
     parts.files.reconsider()

@@ -36,7 +36,8 @@ class Bringing:
     async def bring(self, key: FileKey) -> CachedFile:
         """Have a file cached, and return its row.
 
-        Raises what `Files.open` does, what its download fails with, HostError if it is not kept.
+        Raises what `Files.open` and `Files.check` do, what its download fails with, HostError if it
+        is not kept.
         """
         found = await self._files.open(key)
         if isinstance(found, Hit):
@@ -48,6 +49,7 @@ class Bringing:
         await self._files.landed(key)
         stored = await self.stored(key)
         if stored is None:
+            self._files.check(key, found)  # a reload may have decided otherwise meanwhile
             raise HostError("it could not be kept: see `pypicached status`")
         return stored
 

@@ -36,6 +36,8 @@ class Download:
         self.error: PypicachedError | None = None
         self._began = time.monotonic()
         self.sha256: str | None = None
+        # Whether a reader has begun to get it: it goes on whatever is decided meanwhile.
+        self.flowing = False
         # A sidecar is small, and may turn out to be wrong and be made anew: all or nothing.
         self._held = source.kind == "metadata"
         self._attached = 0
@@ -97,8 +99,11 @@ class Download:
         self.progress.end()
 
     def failed(self, error: PypicachedError) -> None:
-        """The download is over and nothing is kept; what was verified stays so."""
-        if self.sha256 is None:
+        """The download is over and nothing is kept; what was verified stays so.
+
+        The first reason is the one that counts.
+        """
+        if self.sha256 is None and self.error is None:
             self.error = error
             self.progress.end()
 

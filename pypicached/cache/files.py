@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
+import msgspec
+
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.digests import Expected, matches
 from pypicached.cache.download import Download, Miss
@@ -33,7 +35,9 @@ from pypicached.errors import (
     FileNotListedError,
     LedgerError,
     NeverFitsError,
+    NotFoundError,
     PypicachedError,
+    RefusedError,
     StoppingError,
     UpstreamAnswerError,
     UpstreamDeniedError,
@@ -43,7 +47,7 @@ from pypicached.ledger import CachedFile, Kind
 from pypicached.logs import event
 from pypicached.policy import moment_of
 from pypicached.simple.model import ProjectFile
-from pypicached.upstream import Connection, head_length
+from pypicached.upstream import Connection, MayAsk, head_length
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +98,25 @@ class Files:
         return any(miss.download.source.connection is connection for miss in self._running.values())
 
     def reconsider(self) -> None:
-        """Other settings are in force: what was too large may fit, others may own what is here."""
+        """Other settings are in force: what was too large may fit, others may own what is here.
+
+        A download that is not to be handed out any more ends, unless a reader has begun to get it.
+        """
         self._unfit.clear()
         self.stored.forget_all()
+        self._flights.cancel(self._give_up)
+
+    def _give_up(self, key: FileKey) -> bool:
+        """Tell the readers of a running download that nobody may have it by now, if so it is."""
+        miss = self._running.get(key)
+        if miss is None or miss.download.flowing or miss.download.sha256 is not None:
+            return False
+        try:
+            self.check(key, miss)
+        except (FileNotListedError, RefusedError) as error:
+            miss.download.failed(error)
+            return True
+        return False
 
     async def close(self) -> None:
         """Cancel running downloads, whose readers are told; what is verified is still kept."""
@@ -114,29 +134,45 @@ class Files:
             hit = await self.stored.find(key)
             if hit is not None:
                 return hit
-            if key in self._running:
-                return self._join(key)
+            joined = self._join(key)
+            if joined is not None:
+                return joined
             project, entry = await self.describe(key)
             source = self._source(key, project, entry)
             if await self._link(key, project, entry, source.expected):
                 hit = await self.stored.get(key)
                 if hit is not None:
                     return hit
-            if key in self._running:  # others may have come this far meanwhile
-                return self._join(key)
-            if source.connection is self._connections.get(key.index):
+            joined = self._join(key)  # others may have come this far meanwhile
+            if joined is not None:
+                return joined
+            stands = source.connection is self._connections.get(key.index)
+            if stands and key not in self._running:
                 return self._lead(key, project, entry, source)
-            # Overtaken by a reload: the index is reached in another way, or no more.
+            # Overtaken by a reload: the index is reached in another way, or no more; or what it
+            # gave up is just being cleared away.
+            await self._flights.landed(key)
 
     def check(self, key: FileKey, miss: Miss) -> None:
-        """Raise if a file on its way is not to be handed out by now, before its first byte leaves.
+        """Raise if a file on its way is not to be handed out by now.
 
         FileNotListedError, RefusedError.
         """
         self._listings.check(key.index, miss.project, miss.entry)
 
-    def _join(self, key: FileKey) -> Miss:
-        running = self._running[key]
+    def release(self, key: FileKey, miss: Miss) -> None:
+        """As `check`, right before a first byte leaves: from then on its download goes on."""
+        self.check(key, miss)
+        miss.download.flowing = True
+
+    def _join(self, key: FileKey) -> Miss | None:
+        """Return the running download of a file; None if there is none that may come to anything.
+
+        Raises FileNotListedError, RefusedError.
+        """
+        running = self._running.get(key)
+        if running is None or running.download.error is not None:
+            return None
         self.check(key, running)
         running.download.attach()
         return Miss(running.project, running.entry, running.download, leading=False)
@@ -151,11 +187,13 @@ class Files:
             raise FileNotListedError("that file is no wheel, and its index offers no metadata")
         return project, entry
 
-    def pass_through(self, download: Download) -> PassThrough:
+    def pass_through(self, key: FileKey, miss: Miss) -> PassThrough:
         """Return a stream of the file for one client, kept by nobody."""
+        download = miss.download
         kind, index = download.source.kind, download.source.connection.name
+        may_ask = self._asking(key, miss.project, miss.entry)
         return PassThrough(
-            download.source,
+            msgspec.structs.replace(download.source, may_ask=may_ask),
             reason=str(download.error),
             turn=self._turn,
             on_bytes=lambda octets: self._on_bytes(kind, index, octets),
@@ -168,7 +206,9 @@ class Files:
         source = self._source(key, project, entry)
         length = source.expected.size
         if length is None:
-            head = functools.partial(head_length, source.connection, source.kind)
+            head = functools.partial(
+                head_length, source.connection, source.kind, may_ask=source.may_ask
+            )
             length = await source.ask(head)
         self._listings.check(key.index, project, entry)
         return project, length, source.expected.hashes.get("sha256")
@@ -201,7 +241,28 @@ class Files:
         async def renew() -> str:
             return url_of(key.kind, await self._listings.current(key.index, project, key.path))
 
-        return Source(connection, key.kind, url_of(key.kind, entry), expected, renew=renew)
+        may_ask = self._asking(key, project, entry)
+        return Source(connection, key.kind, url_of(key.kind, entry), expected, may_ask, renew=renew)
+
+    def _asking(
+        self, key: FileKey, project: str, entry: ProjectFile, download: Download | None = None
+    ) -> MayAsk:
+        """Return what is asked right before each request for a file.
+
+        The index is not to be told of a name that it has lost meanwhile, nor a file to come that
+        is refused. What flows to a reader is fetched to its end all the same.
+        """
+
+        def may_ask() -> bool:
+            try:
+                self._listings.check(key.index, project, entry)
+            except (FileNotListedError, RefusedError):
+                if download is None or not download.flowing:
+                    raise
+                return False
+            return True
+
+        return may_ask
 
     async def _link(
         self, key: FileKey, project: str, entry: ProjectFile, expected: Expected
@@ -248,12 +309,22 @@ class Files:
         self._listings.check(key.index, project, entry)
         suffix = SIDECAR if key.kind == "metadata" else ""
         download = Download(entry.filename + suffix, source)
+        may_ask = self._asking(key, project, entry, download)
+        download.source = msgspec.structs.replace(source, may_ask=may_ask)
         download.attach()  # the owner's
         download.attach()  # this request's
         miss = Miss(project, entry, download, leading=True)
         self._running[key] = miss
-        self._flights.join(key, lambda: self._bring(key, project, entry, download))
+        flight, _ = self._flights.join(key, lambda: self._bring(key, project, entry, download))
+        # One that is cancelled before its first step comes to no end of its own.
+        flight.add_done_callback(lambda _: self._ended(key, download))
         return miss
+
+    def _ended(self, key: FileKey, download: Download) -> None:
+        running = self._running.get(key)
+        if running is not None and running.download is download:
+            del self._running[key]
+            download.detach()
 
     async def _bring(
         self, key: FileKey, project: str, entry: ProjectFile, download: Download
@@ -270,7 +341,8 @@ class Files:
         except PypicachedError as error:
             if isinstance(error, NeverFitsError) and download.length is None and key.kind == "file":
                 self._unfit.put(key, str(error), 0)
-            self._observations.download_failed(download.filename, error)
+            if not isinstance(error, (NotFoundError, RefusedError)):
+                self._observations.download_failed(download.filename, error)
             download.failed(error)
         except asyncio.CancelledError:
             download.failed(StoppingError("the daemon is stopping"))
@@ -279,8 +351,7 @@ class Files:
             download.failed(PypicachedError("an internal error; see the daemon's log"))
             raise
         finally:
-            del self._running[key]
-            download.detach()
+            self._ended(key, download)
 
     def _check_fits(self, key: FileKey) -> None:
         reason = self._unfit.get(key)

@@ -137,7 +137,13 @@ class Making:
     ) -> Part:
         part = await source.ask(
             lambda url: fetch_part(
-                source.connection, "metadata", url, offset=offset, count=count, validator=validator
+                source.connection,
+                "metadata",
+                url,
+                may_ask=source.may_ask,
+                offset=offset,
+                count=count,
+                validator=validator,
             )
         )
         self._on_bytes("metadata", source.connection.name, len(part.data))

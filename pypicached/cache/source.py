@@ -17,7 +17,7 @@ import msgspec
 from pypicached.cache.digests import Expected
 from pypicached.errors import UpstreamDeniedError
 from pypicached.ledger import Kind
-from pypicached.upstream import Connection, FileStream, open_file
+from pypicached.upstream import Connection, FileStream, MayAsk, open_file
 
 T = TypeVar("T")
 
@@ -25,13 +25,14 @@ T = TypeVar("T")
 class Source(msgspec.Struct, frozen=True):
     """Where a file comes from, and what its index said of it; `made` is instead of asking there.
 
-    `renew` asks the file's page for its URL once more.
+    `renew` asks the file's page for its URL once more; `may_ask` is asked before each request.
     """
 
     connection: Connection
     kind: Kind
     url: str
     expected: Expected
+    may_ask: MayAsk
     made: bytes | None = None
     renew: Callable[[], Awaitable[str]] | None = None
 
@@ -66,7 +67,13 @@ class Source(msgspec.Struct, frozen=True):
 
             def enter(url: str) -> Awaitable[FileStream]:
                 opened = open_file(
-                    self.connection, self.kind, url, offset=offset, validator=validator, fresh=fresh
+                    self.connection,
+                    self.kind,
+                    url,
+                    may_ask=self.may_ask,
+                    offset=offset,
+                    validator=validator,
+                    fresh=fresh,
                 )
                 return stack.enter_async_context(opened)
 

@@ -1,6 +1,6 @@
 """The only package that talks to an index: pages, files, credentials, redirects, time-outs."""
 
-from pypicached.upstream.connection import Connection, Limits
+from pypicached.upstream.connection import Connection, Limits, MayAsk
 from pypicached.upstream.files import (
     FileStream,
     Part,
@@ -26,6 +26,7 @@ __all__ = [
     "Health",
     "Host",
     "Limits",
+    "MayAsk",
     "Offline",
     "PageAnswer",
     "Part",

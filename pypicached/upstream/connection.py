@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import aiohttp
 import msgspec
@@ -19,6 +19,7 @@ from yarl import URL
 
 from pypicached.errors import (
     AddressRefusedError,
+    NotFoundError,
     OfflineError,
     UpstreamAnswerError,
     UpstreamBusyError,
@@ -35,6 +36,9 @@ from pypicached.upstream.sessions import Reach, Sessions
 
 # What a request is for; counters are kept by it.
 Kind = Literal["page", "file", "metadata"]
+# Called in the last moment before a request is sent: raises where it is not to be by now, and
+# returns whether a probe may ask for the same later.
+MayAsk = Callable[[], bool]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
@@ -51,6 +55,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     idle_seconds: float = 30.0
     page_bytes: int = 128 * 1024 * 1024
     metadata_bytes: int = 8 * 1024 * 1024
+
+
+class _Asked(NamedTuple):
+    """What does not change from one hop of a request to the next."""
+
+    kind: Kind
+    method: str
+    headers: Mapping[str, str]
+    decode: bool
+    fresh: bool
+    may_ask: MayAsk
 
 
 class Connection:
@@ -128,14 +143,16 @@ class Connection:
         decode: bool,
         fresh: bool = False,
         within: float | None = None,
+        may_ask: MayAsk = lambda: True,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask `url`, following redirects; yield the answer, whatever its status.
 
         `fresh` dials a new connection: a kept-alive one would meet the same bad node again.
-        `within` bounds all of it, the caller's reading included, in seconds. Raises
-        UpstreamUnavailableError, UpstreamAnswerError; UpstreamPausedError and OfflineError if
-        nothing was asked.
+        `within` bounds all of it, the caller's reading included, in seconds. `may_ask` is called
+        when it is this request's turn. Raises UpstreamUnavailableError, UpstreamAnswerError;
+        UpstreamPausedError, OfflineError and what `may_ask` raises if nothing was asked.
         """
+        asked = _Asked(kind, method, headers, decode, fresh, may_ask)
         until = None if within is None else asyncio.get_running_loop().time() + within
         for _ in range(MAX_REDIRECTS + 1):
             self._check_open()
@@ -143,7 +160,7 @@ class Connection:
             turn = self.hosts.of(url).turn(url, files=kind == "file", by_head=kind != "page")
             async with turn as told, self._until(until):
                 self._check_open()  # it may have waited for its turn
-                answer = await self._ask(kind, method, url, headers, decode, fresh, told)
+                answer = await self._ask(asked, url, told)
                 try:
                     if answer.status not in REDIRECTS:
                         yield answer
@@ -174,20 +191,14 @@ class Connection:
         except TimeoutError as error:
             raise UpstreamTimeoutError(self.name, "did not finish its answer in time") from error
 
-    async def _ask(
-        self,
-        kind: Kind,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        decode: bool,
-        fresh: bool,
-        turn: Turn,
-    ) -> aiohttp.ClientResponse:
+    async def _ask(self, asked: _Asked, url: URL, turn: Turn) -> aiohttp.ClientResponse:
+        kind = asked.kind
         for attempt in (1, 2):
+            if not asked.may_ask():
+                turn.keep_from_probes()
             sent_at = time.monotonic()
             try:
-                answer = await self._send(kind, method, url, headers, decode=decode, fresh=fresh)
+                answer = await self._send(asked, url)
             except AddressRefusedError:
                 # The first file after a start may be on a private host, before any page was asked.
                 if attempt == 2 or not await self._find_home(url):
@@ -204,26 +215,17 @@ class Connection:
         turn.answered(seconds, self.failure_of(answer), had=answer.status < 400)
         return answer
 
-    async def _send(
-        self,
-        kind: Kind,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        *,
-        decode: bool,
-        fresh: bool,
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, asked: _Asked, url: URL) -> aiohttp.ClientResponse:
         # The client's own time-out begins anew with each byte, and a head may drip, too.
         with mapped(self.name):
             async with asyncio.timeout(self._head_seconds):
                 return await self._sessions.send(
-                    method,
+                    asked.method,
                     url,
-                    self._with_credentials(url, headers),
-                    files=kind == "file",
-                    fresh=fresh,
-                    decode=decode,
+                    self._with_credentials(url, asked.headers),
+                    files=asked.kind == "file",
+                    fresh=asked.fresh,
+                    decode=asked.decode,
                 )
 
     async def _find_home(self, url: URL) -> bool:
@@ -250,9 +252,17 @@ class Connection:
         """
         headers = {"Accept-Encoding": "identity"}
         read = 0
-        with contextlib.suppress(UpstreamError, OfflineError):
+        host = self.hosts.of(url)
+        epoch = host.epoch
+
+        def may_ask() -> bool:
+            if host.epoch != epoch:
+                raise NotFoundError("what was asked is not to be asked again")
+            return True
+
+        with contextlib.suppress(UpstreamError, OfflineError, NotFoundError):
             async with self.request(
-                "page", url, headers, decode=False, within=self._head_seconds
+                "page", url, headers, decode=False, within=self._head_seconds, may_ask=may_ask
             ) as answer:
                 while read < PROBE_BYTES and (data := await self.read_some(answer)):
                     read += len(data)

@@ -17,7 +17,7 @@ from pypicached.errors import (
     UpstreamDeniedError,
     UpstreamUnavailableError,
 )
-from pypicached.upstream.connection import Connection, Kind
+from pypicached.upstream.connection import Connection, Kind, MayAsk
 from pypicached.upstream.pace import Paced
 
 # RFC 9110 §14.4: `bytes first-last/complete`, complete may be `*`.
@@ -44,6 +44,7 @@ async def open_file(
     kind: Kind,
     url: str,
     *,
+    may_ask: MayAsk,
     offset: int = 0,
     validator: str | None = None,
     fresh: bool = False,
@@ -52,7 +53,8 @@ async def open_file(
 
     The answer may start at 0 all the same (a 200 for a range request): look at `start`.
     Raises FileGoneError (404, 410), UpstreamDeniedError, UpstreamUnavailableError,
-    UpstreamAnswerError; exceptions while the body is read are UpstreamUnavailableError.
+    UpstreamAnswerError, and what `may_ask` raises; exceptions while the body is read are
+    UpstreamUnavailableError.
     """
     # Stored and hashed raw, so no coding on the way (rule 51).
     headers = {"Accept-Encoding": "identity"}
@@ -61,7 +63,7 @@ async def open_file(
         if validator:
             headers["If-Range"] = validator
     async with connection.request(
-        kind, URL(url, encoded=True), headers, decode=False, fresh=fresh
+        kind, URL(url, encoded=True), headers, decode=False, fresh=fresh, may_ask=may_ask
     ) as answer:
         yield _stream(connection, answer, offset)
 
@@ -84,6 +86,7 @@ async def fetch_part(
     kind: Kind,
     url: str,
     *,
+    may_ask: MayAsk,
     offset: int | None,
     count: int,
     validator: str | None = None,
@@ -97,7 +100,9 @@ async def fetch_part(
     headers = {"Accept-Encoding": "identity", "Range": wanted}
     if validator:
         headers["If-Range"] = validator
-    async with connection.request(kind, URL(url, encoded=True), headers, decode=False) as answer:
+    async with connection.request(
+        kind, URL(url, encoded=True), headers, decode=False, may_ask=may_ask
+    ) as answer:
         if answer.status in (200, 416, 501):
             raise RangesRefusedError(connection.name, "does not answer ranges")
         _check_status(connection, answer)
@@ -131,23 +136,25 @@ async def _read_exactly(
     return bytes(data)
 
 
-async def head_length(connection: Connection, kind: Kind, url: str) -> int | None:
+async def head_length(
+    connection: Connection, kind: Kind, url: str, *, may_ask: MayAsk
+) -> int | None:
     """Ask how long a file is, without its body; None if upstream does not say."""
     with contextlib.suppress(UpstreamAnswerError, UpstreamDeniedError):
-        length = await _head_length(connection, kind, url)
+        length = await _head_length(connection, kind, url, may_ask)
         if length is not None:
             return length
     # Signed URLs are for one method, GET, and some hosts know no other (rule 55).
     try:
-        return (await fetch_part(connection, kind, url, offset=0, count=1)).length
+        return (await fetch_part(connection, kind, url, may_ask=may_ask, offset=0, count=1)).length
     except RangesRefusedError:
         return None
 
 
-async def _head_length(connection: Connection, kind: Kind, url: str) -> int | None:
+async def _head_length(connection: Connection, kind: Kind, url: str, may_ask: MayAsk) -> int | None:
     headers = {"Accept-Encoding": "identity"}
     async with connection.request(
-        kind, URL(url, encoded=True), headers, method="HEAD", decode=False
+        kind, URL(url, encoded=True), headers, method="HEAD", decode=False, may_ask=may_ask
     ) as answer:
         if answer.status == 501:
             return None  # RFC 9110 §15.6.2: it knows no HEAD, which is no outage

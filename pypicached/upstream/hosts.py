@@ -17,6 +17,9 @@ from yarl import URL
 
 from pypicached.errors import (
     AddressRefusedError,
+    NotFoundError,
+    OfflineError,
+    RefusedError,
     UpstreamBusyError,
     UpstreamPausedError,
     UpstreamUnavailableError,
@@ -51,6 +54,8 @@ class Host:
         self.last_failed: URL | None = None
         self.succeeded_at = float("-inf")
         self.asked_at = float("-inf")
+        # How often what was asked had to be forgotten: what was begun before is not remembered.
+        self.epoch = 0
         self._index = index
         self._now = now
         # Pages and sidecars have turns of their own: slow files must not keep them waiting.
@@ -76,7 +81,7 @@ class Host:
             except UpstreamUnavailableError as error:
                 turn.broke_off(error)
                 raise
-            except AddressRefusedError:
+            except (AddressRefusedError, OfflineError, NotFoundError, RefusedError):
                 raise  # it was not asked: neither well nor ill is known of it
             except Exception:
                 turn.ended()  # it answered: what its answer was worth is not the host's matter
@@ -105,9 +110,14 @@ class Host:
                 retry_after=self.breaker.pause_left or FIRST_PAUSE_SECONDS,
             )
 
-    def succeeded(self, url: URL, *, had: bool) -> None:
-        """It answered: whatever was held against it is forgotten. `had`: and had what was asked."""
-        self.last_succeeded = url if had else self.last_succeeded
+    def forget_urls(self) -> None:
+        """Forget what was asked, also what is being asked now."""
+        self.epoch += 1
+        self.last_succeeded = self.last_failed = None
+
+    def succeeded(self, had: URL | None) -> None:
+        """It answered: whatever was held against it is forgotten. `had`: what a probe may ask."""
+        self.last_succeeded = had or self.last_succeeded
         self.last_failed = None
         self.succeeded_at = self._now()
         if self.breaker.succeeded():
@@ -116,11 +126,18 @@ class Host:
         self.failing_since = None
 
     def failed(
-        self, error: UpstreamUnavailableError, url: URL, *, answered: bool, probing: bool
+        self,
+        error: UpstreamUnavailableError,
+        url: URL,
+        *,
+        answered: bool,
+        probing: bool,
+        remembered: bool,
     ) -> None:
-        """A request failed; `answered`: with an answer that says so."""
+        """A request failed; `answered`: with an answer that says so; `remembered`: for probes."""
         self.last_error = error.reason
-        self.last_failed = url
+        if remembered:
+            self.last_failed = url
         failure: Failure = "answered" if answered else "silent"
         asked = None
         if isinstance(error, UpstreamUnreachableError):
@@ -146,6 +163,15 @@ class Turn:
         self._probing = probing
         self._told = False
         self._had = False
+        self._epoch: int | None = host.epoch
+
+    def keep_from_probes(self) -> None:
+        """Nobody is to ask for the same because this request did."""
+        self._epoch = None
+
+    @property
+    def _remembered(self) -> bool:
+        return self._epoch == self._host.epoch
 
     def answered(
         self, seconds: float, failure: UpstreamUnavailableError | None, *, had: bool
@@ -157,8 +183,7 @@ class Turn:
         self._had = had
         self._host.latency.observe(seconds)
         if failure is not None:
-            self._told = True
-            self._host.failed(failure, self._url, answered=True, probing=self._probing)
+            self._fail(failure, answered=True)
         elif self._by_head:
             self.ended()
 
@@ -166,13 +191,22 @@ class Turn:
         """All of it came that was wanted."""
         if not self._told:
             self._told = True
-            self._host.succeeded(self._url, had=self._had)
+            self._host.succeeded(self._url if self._had and self._remembered else None)
 
     def broke_off(self, error: UpstreamUnavailableError) -> None:
         """No answer came, or not all of it."""
         if not self._told:
-            self._told = True
-            self._host.failed(error, self._url, answered=False, probing=self._probing)
+            self._fail(error, answered=False)
+
+    def _fail(self, error: UpstreamUnavailableError, *, answered: bool) -> None:
+        self._told = True
+        self._host.failed(
+            error,
+            self._url,
+            answered=answered,
+            probing=self._probing,
+            remembered=self._remembered,
+        )
 
     def withdrawn(self) -> None:
         """Its task is done with it, perhaps by being cancelled: let another one probe."""
@@ -204,7 +238,7 @@ class Hosts:
     def forget_urls(self) -> None:
         """Forget what was asked last: a probe must not ask for what may be another index's now."""
         for host in self._hosts.values():
-            host.last_succeeded = host.last_failed = None
+            host.forget_urls()
 
     def _get(self, name: str) -> Host:
         host = self._hosts.get(name)

@@ -193,7 +193,7 @@ class FileHandler:
         try:
             async with _first_byte(key, by):
                 await download.wait_beyond(0)
-            self._files.check(key, miss)
+            self._files.release(key, miss)
             result: Result = "misses" if miss.leading else "joins"
             shared = 0 if miss.leading or exchange.bodiless else download.length or 0
             self._count(exchange, key, result, miss.project, shared)
@@ -237,12 +237,12 @@ class FileHandler:
         self, exchange: Exchange, key: FileKey, miss: Miss, by: float, terms: Terms
     ) -> web.StreamResponse:
         """Stream a file that cannot be kept; whole, because nothing is there to take a range of."""
-        through = self._files.pass_through(miss.download)
+        through = self._files.pass_through(key, miss)
         async with contextlib.AsyncExitStack() as stack:
             async with _first_byte(key, by):
                 chunks = await stack.enter_async_context(through.open())
                 first = await anext(chunks, b"")
-            self._files.check(key, miss)
+            self._files.release(key, miss)
             status = 'pypicached; fwd=miss; detail="no room to store"'
             headers = _headers(key, terms, None, status)
             del headers["Accept-Ranges"]

@@ -55,7 +55,7 @@ def open_under(root: Path) -> list[str]:
 
 def build(cache: Cache, connection: Connection, url: str, expected: Expected) -> Transfer:
     """Build a transfer as `Files` does, for a download that only its owner holds."""
-    download = Download("alpha", Source(connection, "file", url, expected))
+    download = Download("alpha", Source(connection, "file", url, expected, lambda: True))
     download.attach()
     return Transfer(
         download, blobs=cache.blobs, eviction=cache.eviction, on_bytes=lambda _octets: None
