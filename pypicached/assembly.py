@@ -17,6 +17,7 @@ from pypicached.cache.bringing import Bringing
 from pypicached.cache.budget import Budget
 from pypicached.cache.catalog import Catalog
 from pypicached.cache.changes import Changes
+from pypicached.cache.clearing import Clearing
 from pypicached.cache.copying import Copying
 from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.eviction import Eviction
@@ -119,6 +120,7 @@ class Assembly:
         self.blobs = Blobs(self.store, self.ledger, budget, pins)
         await count_stored(self.ledger, self.blobs)
         self.observations = Observations(self._now)
+        self.clearing = Clearing(self.ledger)
         await self.tell_ledger(self._settings)
         quarantine = Quarantine(await self.ledger.pages.quarantined())
         self.gate = Gate(rules_of(self._settings.policy), quarantine, now=self._now)
@@ -127,6 +129,7 @@ class Assembly:
         """Have the ledger forget what settings leave no place for. LedgerError: it did nothing."""
         addresses = {index.name: index.url for index in settings.indexes}
         moved, dropped = await self.ledger.take_in(addresses, settings.audit.keep)
+        self.clearing.look()
         for name in moved:
             text = f"index {name} is now at another address: its pages are asked anew"
             event(logger, logging.WARNING, text, index=name)

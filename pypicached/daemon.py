@@ -133,6 +133,7 @@ class Daemon:
         self._background(parts.eviction.run(), "eviction")
         comparison = reconcile(parts.ledger, parts.blobs)
         self._comparing = self._background(comparison, "comparison of ledger and disk")
+        self._background(parts.clearing.run(), "removal of pages of where indexes were")
         self._background(parts.rereading.run(), "reading of what was sent")
         self._background(parts.recall.run(parts.catalog.look), "looking for what was withdrawn")
         self._background(self._flush(), "flush of counters")

@@ -9,6 +9,7 @@ import aiosqlite
 
 from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.rows import BlobRow, CachedFile, FileName
+from pypicached.ledger.spaces import Spaces
 
 COLUMNS = """index_name, path, kind, project, filename, sha256, size_bytes, verified,
              first_cached_at, last_used_at, hits, uploaded_at, removed_at"""
@@ -79,8 +80,7 @@ NAMES = """
     SELECT project FROM file INDEXED BY file_by_project
     WHERE project > ? AND index_name = ? AND kind = 'file' AND EXISTS (
         SELECT 1 FROM page
-        WHERE page.index_name = file.index_name AND page.project = file.project
-        AND state = 'present'
+        WHERE page.index_name = ? AND page.project = file.project AND state = 'present'
     )
     GROUP BY project
     ORDER BY project LIMIT 1000
@@ -117,7 +117,10 @@ def _blob(row: aiosqlite.Row) -> BlobRow:
 class Files:
     """Cached files and blobs. A row is written after its blob and removed before it."""
 
-    def __init__(self, writer: Writer, reader: Connection, commands: Connection) -> None:
+    def __init__(
+        self, writer: Writer, reader: Connection, commands: Connection, spaces: Spaces
+    ) -> None:
+        self._spaces = spaces
         self._writer = writer
         self._reader = reader
         self._commands = commands
@@ -284,9 +287,10 @@ class Files:
     async def names_of(self, index: str) -> list[str]:
         """Return the projects of which an index's distribution files are cached, sorted."""
         found: list[str] = []
+        space = self._spaces.of(index)
         while True:
             after = found[-1] if found else ""
-            rows = list(await read(self._commands, NAMES, (after, index)))
+            rows = list(await read(self._commands, NAMES, (after, index, space)))
             found.extend(row[0] for row in rows)
             if len(rows) < 1000:
                 return found

@@ -18,6 +18,7 @@ from pypicached.ledger.connection import (
 )
 from pypicached.ledger.files import Files
 from pypicached.ledger.pages import Pages
+from pypicached.ledger.spaces import Spaces, read_spaces, write_addresses
 from pypicached.ledger.usage import Usage
 
 
@@ -37,6 +38,7 @@ class Ledger:
         files: Files,
         usage: Usage,
         audit: Audit,
+        spaces: Spaces,
     ) -> None:
         self.path = path
         self.notes = notes
@@ -45,6 +47,7 @@ class Ledger:
         self.files = files
         self.usage = usage
         self.audit = audit
+        self._spaces = spaces
         self._opened = _identity(path)
 
     async def take_in(
@@ -52,12 +55,14 @@ class Ledger:
     ) -> tuple[list[str], int]:
         """Be told where indexes are, and for how long clients are remembered (0: not at all).
 
-        Returns the indexes that have moved, whose pages went; and how many records of clients went
-        because none are to be kept. All of it is done, or nothing: LedgerError.
+        Returns the indexes that have moved, whose pages are nobody's by then (`Pages.clear_some`
+        removes them); and how many records of clients went because none are to be kept. All of it
+        is done, or nothing: LedgerError.
         """
         async with self._writer.transaction() as db:
-            moved = await self.pages.write_addresses(db, addresses)
+            moved, numbers = await write_addresses(db, addresses)
             dropped = await self.audit.write_keep(db, keep_seconds)
+        self._spaces.apply(numbers)
         self.audit.kept(keep_seconds)
         return moved, dropped
 
@@ -104,12 +109,15 @@ class Ledger:
             stack.push_async_callback(reader.close)
             commands = await open_connection(path, read_only=True, busy_seconds=wait)
             stack.push_async_callback(commands.close)
+            spaces = Spaces()
+            await read_spaces(commands, spaces)
             audit = Audit(writer, commands, now=now)
-            usage = Usage(writer, commands, audit, now=now)
+            usage = Usage(writer, commands, audit, spaces, now=now)
             stack.push_async_callback(usage.flush)
             stack.callback(writer.wait_again)
-            pages, files = Pages(writer, reader, commands), Files(writer, reader, commands)
-            yield cls(path, notes, writer, pages, files, usage, audit)
+            pages = Pages(writer, reader, commands, spaces)
+            files = Files(writer, reader, commands, spaces)
+            yield cls(path, notes, writer, pages, files, usage, audit, spaces)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

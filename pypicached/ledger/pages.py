@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import aiosqlite
+from collections.abc import Iterable, Sequence
 
 from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.rows import Page
+from pypicached.ledger.spaces import Spaces, clear_some, is_to_clear
 
 GET = """
     SELECT state, body, etag, last_modified, serial, fetched_at, checked_at, status
@@ -66,27 +65,22 @@ DROP_ABSENT = """
         ORDER BY checked_at LIMIT 1000
     )
 """
-GET_ADDRESS = "SELECT url FROM index_address WHERE index_name = ?"
-PUT_ADDRESS = "INSERT OR REPLACE INTO index_address (index_name, url) VALUES (?, ?)"
-EMPTY_QUARANTINED = """
-    UPDATE page SET state = 'removed', body = NULL, etag = NULL, last_modified = NULL,
-        serial = NULL, fetched_at = 0, checked_at = 0
-    WHERE index_name = ? AND status = 'quarantined'
-"""
-DELETE_INDEX = "DELETE FROM page WHERE index_name = ? AND status IS NOT 'quarantined'"
 
 
 class Pages:
     """Project pages and project lists (project '')."""
 
-    def __init__(self, writer: Writer, reader: Connection, commands: Connection) -> None:
+    def __init__(
+        self, writer: Writer, reader: Connection, commands: Connection, spaces: Spaces
+    ) -> None:
+        self._spaces = spaces
         self._writer = writer
         self._reader = reader
         self._commands = commands
 
     async def get(self, index: str, project: str) -> Page | None:
         """Return the stored page of one index, fresh or not."""
-        for row in await read(self._reader, GET, (index, project)):
+        for row in await read(self._reader, GET, (self._spaces.of(index), project)):
             return Page(
                 index=index,
                 project=project,
@@ -106,7 +100,8 @@ class Pages:
 
         `odd_paths` are all of them: those of the page before go.
         """
-        values = (page.index, page.project, page.state, page.body, page.etag, page.last_modified)
+        space = self._spaces.of(page.index)
+        values = (space, page.project, page.state, page.body, page.etag, page.last_modified)
         moments = (page.fetched_at, page.checked_at, page.checked_at)
         async with self._writer.transaction() as db:
             await db.execute(PUT, (*values, page.serial, page.status, *moments))
@@ -119,7 +114,7 @@ class Pages:
     async def renew(self, index: str, project: str, checked_at: float) -> None:
         """Upstream said 304: the page is fresh again."""
         async with self._writer.transaction() as db:
-            await db.execute(RENEW, (checked_at, index, project))
+            await db.execute(RENEW, (checked_at, self._spaces.of(index), project))
 
     async def expire(self, project: str | None, index: str | None) -> int:
         """Make the pages of `project` (None: every project page) be asked anew; return how many."""
@@ -128,7 +123,8 @@ class Pages:
         if project is not None:
             expire, forget, values = EXPIRE_PRESENT, FORGET_ABSENT, (project,)
         if index is not None:
-            expire, forget, values = expire + AND_INDEX, forget + AND_INDEX, (*values, index)
+            expire, forget = expire + AND_INDEX, forget + AND_INDEX
+            values = (*values, self._spaces.of(index))
         async with self._writer.transaction() as db:
             expired = await db.execute(expire, values)
             forgotten = await db.execute(forget, values)
@@ -146,7 +142,7 @@ class Pages:
         after: tuple[float, int] = (-1.0, 0)
         while True:
             rows = list(await read(self._commands, UNUSED, (moment, *after)))
-            found.extend((row[2], row[3]) for row in rows)
+            found.extend(self._whose((row[2], row[3]) for row in rows))
             if len(rows) < 1000:
                 return found
             after = (rows[-1][0], rows[-1][1])
@@ -154,21 +150,27 @@ class Pages:
     async def quarantined(self) -> list[tuple[str, str]]:
         """Return (index, project) of what an index has put into quarantine (PEP 792)."""
         rows = await read(self._commands, QUARANTINED)
-        return [(row[0], row[1]) for row in rows]
+        return self._whose((row[0], row[1]) for row in rows)
+
+    def _whose(self, rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return (index, project) of (space, project), without what is nobody's."""
+        named = ((self._spaces.index_of(space), project) for space, project in rows)
+        return [(index, project) for index, project in named if index is not None]
 
     async def indexes_of(self, project: str) -> list[str]:
         """Return the indexes that we have a page of a project from."""
         rows = await read(self._commands, OF_PROJECT, (project,))
-        return [row[0] for row in rows]
+        return [index for index, _ in self._whose((row[0], project) for row in rows)]
 
     async def delete(self, pages: list[tuple[str, str]]) -> None:
         """Remove pages, (index, project) each.
 
         What stays of a project's page is that its index had it: `removed`, at no known time.
         """
+        rows = [(self._spaces.of(index), project) for index, project in pages]
         async with self._writer.transaction() as db:
-            await db.executemany(EMPTY, pages)
-            await db.executemany(DELETE, pages)
+            await db.executemany(EMPTY, rows)
+            await db.executemany(DELETE, rows)
 
     async def count(self) -> int:
         """Return how many pages are stored."""
@@ -184,24 +186,12 @@ class Pages:
             dropped = await db.execute(DROP_ABSENT, (moment,))
             return dropped.rowcount
 
-    async def write_addresses(
-        self, db: aiosqlite.Connection, addresses: Mapping[str, str]
-    ) -> list[str]:
-        """Remember where indexes are; return those whose pages were of another address, and went.
+    async def clear_some(self) -> bool:
+        """Remove a few pages of where indexes were; return whether there may be more.
 
-        Another address is another index: what the old one said is neither fresh nor fit to be
-        served stale, and its absence there means nothing. What it had put into quarantine stays
-        there until the new one says otherwise. Within a transaction.
+        Raises LedgerError.
         """
-        moved = []
-        for index, url in addresses.items():
-            rows = await db.execute_fetchall(GET_ADDRESS, (index,))
-            known = next((row[0] for row in rows), None)
-            if known == url:
-                continue
-            await db.execute(PUT_ADDRESS, (index, url))
-            if known is not None:
-                await db.execute(EMPTY_QUARANTINED, (index,))
-                await db.execute(DELETE_INDEX, (index,))
-                moved.append(index)
-        return moved
+        if not await is_to_clear(self._commands):
+            return False
+        async with self._writer.transaction() as db:
+            return await clear_some(db)

@@ -206,6 +206,13 @@ MIGRATIONS: tuple[str, ...] = (
         UPDATE audit_kept SET kept = kept - 1 WHERE refused = old.refused;
     END;
     """,
+    """
+    -- How often an index has moved: its pages are kept under its name and this number, so that
+    -- those of before a move are nobody's at once, however many there are (`ledger.spaces`).
+    ALTER TABLE index_address ADD COLUMN space INTEGER NOT NULL DEFAULT 0;
+    -- Whose pages are nobody's, and yet to be removed: as `page.index_name` has it.
+    CREATE TABLE void_space (name TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -15,6 +15,7 @@ from typing import Literal
 from pypicached.ledger.audit import Audit
 from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.noted import Noted
+from pypicached.ledger.spaces import Spaces
 
 Kind = Literal["page", "file", "metadata"]
 Result = Literal["hits", "joins", "misses", "revalidated", "stale", "errors"]
@@ -74,6 +75,7 @@ class Usage:
         writer: Writer,
         commands: Connection,
         audit: Audit,
+        spaces: Spaces,
         *,
         now: Callable[[], float] = time.time,
         keep_days: float = 400,
@@ -81,6 +83,7 @@ class Usage:
         self._writer = writer
         self._commands = commands
         self._audit = audit
+        self._spaces = spaces
         self._now = now
         self._keep_seconds = keep_days * 86400
         # Since the daemon's start, for metrics: never reset, never written.
@@ -173,7 +176,9 @@ class Usage:
             await db.executemany(
                 TOUCH_BLOB, [(at, bytes.fromhex(key[3])) for key, (at, _) in files.items()]
             )
-            await db.executemany(TOUCH_PAGE, [(at, *key) for key, at in pages.items()])
+            await db.executemany(
+                TOUCH_PAGE, [(at, self._spaces.of(key[0]), key[1]) for key, at in pages.items()]
+            )
             for statement in DROP_OLD:
                 await db.execute(statement, (int(now - self._keep_seconds),))
             await self._audit.write(db, noted)

@@ -11,6 +11,7 @@ import pytest
 
 from pypicached.errors import LedgerError
 from pypicached.ledger import Ledger, connection, copies
+from pypicached.ledger import ledger as ledger_module
 from pypicached.ledger.schema import MIGRATIONS, VERSION
 from tests.ledger.rows import digest_of, file_row, page_row
 
@@ -23,8 +24,14 @@ FIRST_FILE = "INSERT INTO file VALUES ('pypi', ?, 'file', 'alpha', ?, ?, ?, 1, 1
 def program_of(version: int) -> Iterator[None]:
     """Be a program that knows so many migrations; one that is newer than this has an idle one."""
     known = (*MIGRATIONS, "CREATE TABLE newer (x TEXT) STRICT;")[:version]
+
+    async def knows_none(*_: object) -> None:
+        """Before the fifth version an index had one space only."""
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "MIGRATIONS", known)
+        if version < 5:
+            patch.setattr(ledger_module, "read_spaces", knows_none)
         for module in (connection, copies):
             patch.setattr(module, "VERSION", version)
         yield

@@ -7,13 +7,15 @@ from types import ModuleType
 
 import pytest
 
-from pypicached.ledger import Ledger, audit, files, pages, usage
+from pypicached.ledger import Ledger, audit, files, pages, spaces, usage
 
 # Statements that may read a whole table or index, and why.
 SCANNING = {
     ("pages", "EXPIRE_ALL"): "`invalidate --all` means all",
     ("pages", "FORGET_ALL"): "`invalidate --all` means all",
     ("pages", "QUARANTINED"): "at start, over an index that holds those rows alone",
+    ("spaces", "GET_SPACES"): "at start, a row per index that ever was",
+    ("spaces", "GET_VOID"): "of what is left to remove, the first row",
 }
 # Statements that search, and then sort or group what they found, and why that is little.
 SORTING = {
@@ -37,7 +39,7 @@ def statements(module: ModuleType) -> list[tuple[str, str]]:
 
 ALL = [
     (module.__name__.rpartition(".")[2], name, sql)
-    for module in (audit, files, pages, usage)
+    for module in (audit, files, pages, spaces, usage)
     for name, sql in statements(module)
 ]
 

@@ -7,6 +7,8 @@ more, whatever was in memory, on its way, or half decided.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Callable
 
 import pytest
@@ -242,6 +244,26 @@ async def test_url__moves(world: World) -> None:
             assert "beta-7.0" not in (await daemon.ask("/simple/beta/", Accept=JSON)).text
             daemon.parts.page_memory.clear()
         assert world.main.count("/simple/*") == 2
+
+
+async def test_url__moves_and_its_old_pages_go(world: World) -> None:
+    """The pages of the old address are removed behind, also those that a stop left over."""
+
+    def kept() -> list[str]:
+        with contextlib.closing(sqlite3.connect(world.directory / "cache" / "ledger.sqlite")) as db:
+            return [row[0] for row in db.execute("SELECT DISTINCT index_name FROM page")]
+
+    moved = world.index("main", world.other)
+    async with world.running("") as daemon:
+        assert await owner(daemon, "alpha") == "main"
+        await world.reload(daemon, moved)
+        await until(lambda: kept() == [])
+        assert await owner(daemon, "alpha") == "main"
+        before = kept()
+        await daemon.parts.ledger.take_in({"main": world.main.url}, 0)
+        assert kept() == before != []
+    async with world.running(moved) as daemon:
+        await until(lambda: kept() == [])
 
 
 def waiting_for(daemon: Running) -> list[object]:
