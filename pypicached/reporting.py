@@ -55,7 +55,7 @@ def stopped_serving() -> None:
 
 def failed(reason: str) -> None:
     """Tell why there is no daemon; the line stays until the next try."""
-    _send(f"failed: {clean(reason, limit=FAILURE_LIMIT)}")
+    _send(systemd.FAILED + clean(reason, limit=FAILURE_LIMIT))
 
 
 class Draining:

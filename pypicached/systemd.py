@@ -12,6 +12,8 @@ from collections.abc import Mapping, MutableMapping
 
 from pypicached.errors import StartError
 
+# How the STATUS= of a daemon opens that could not start; the reason follows.
+FAILED = "failed: "
 # SD_LISTEN_FDS_START of sd_listen_fds(3).
 _FIRST_DESCRIPTOR = 3
 # What sd_listen_fds_with_names(3) calls a socket without FileDescriptorName=.

@@ -11,6 +11,8 @@ from pathlib import Path
 from pypicached import dropins
 from pypicached.cli.service import Facts, show
 from pypicached.control.exchange import Silence
+from pypicached.errors import clean
+from pypicached.systemd import FAILED
 
 JOURNAL = "`journalctl -u pypicached -n 20`"
 _STATE = ("ActiveState", "SubState", "Result", "ExecMainStatus", "StatusText")
@@ -36,11 +38,12 @@ class Watch:
             case ("", _):
                 return Silence()
             case ("failed", _) | (_, "auto-restart"):
-                return Silence(
-                    f"{dropins.SERVICE_UNIT} does not start{_why(facts)}: {JOURNAL} says why"
-                )
+                return Silence(f"{dropins.SERVICE_UNIT} does not start{_why(facts)}")
             case ("inactive", _):
-                return Silence(_explain_inactive())
+                return Silence(
+                    f"{dropins.SERVICE_UNIT} does not run: "
+                    f"`systemctl status {dropins.SERVICE_UNIT}` says why"
+                )
             case ("activating", _):
                 self._tell_once(_value(facts, "StatusText"))
                 return Silence(starting=True)
@@ -59,6 +62,14 @@ def _value(facts: Facts, name: str) -> str:
 
 
 def _why(facts: Facts) -> str:
+    """Return why the last attempt failed: in the daemon's own words, else how it ended."""
+    status = _value(facts, "StatusText")
+    if status.startswith(FAILED):
+        return f": {clean(status.removeprefix(FAILED), limit=500)}"
+    return f"{_ending(facts)}: {JOURNAL} says why"
+
+
+def _ending(facts: Facts) -> str:
     """Return how the last attempt ended, in parentheses; "" if that is not known."""
     match _value(facts, "Result"):
         case "exit-code":
@@ -69,16 +80,3 @@ def _why(facts: Facts) -> str:
             return ""
         case result:
             return f" ({result})"
-
-
-def _explain_inactive() -> str:
-    """Say why nothing has started although somebody asked on a socket of the service."""
-    # It is started together with both sockets or not at all: one that is taken keeps it down.
-    if _value(show(dropins.PUBLIC_UNIT, "ActiveState"), "ActiveState") == "failed":
-        return (
-            f"{dropins.SERVICE_UNIT} does not start, for {dropins.PUBLIC_UNIT} has failed (does "
-            "another program use its address?): `systemctl status pypicached.socket` says why"
-        )
-    return (
-        f"{dropins.SERVICE_UNIT} does not run: `systemctl status {dropins.SERVICE_UNIT}` says why"
-    )

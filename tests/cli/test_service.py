@@ -80,10 +80,19 @@ def test_status__service_does_not_start(properties: str, why: str, system: Syste
     )
 
 
-def test_status__socket_is_taken(system: System) -> None:
-    """A public address that another program uses hangs up commands too: they name the unit."""
+def test_status__service_said_why(system: System) -> None:
+    """What the daemon said of its failed start is the answer, whole."""
+    system.tell(f"{FAILING}StatusText=failed: cache.max_sise: unknown key\n")
+    result = system.status()
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == (
+        "pypicached: pypicached.service does not start: cache.max_sise: unknown key\n"
+    )
+
+
+def test_status__service_does_not_run(system: System) -> None:
+    """systemd hangs up where it cannot start the service: commands say where to look."""
     system.tell("ActiveState=inactive\nSubState=dead\nResult=success\n")
-    system.tell("ActiveState=failed\n", "pypicached.socket")
 
     def hang_up() -> None:
         system.listener.accept()[0].close()
@@ -93,8 +102,7 @@ def test_status__socket_is_taken(system: System) -> None:
     result = system.status()
     thread.join(10)
     assert result.exit_code == 3
-    assert "pypicached.socket has failed" in result.stderr
-    assert "`systemctl status pypicached.socket` says why" in result.stderr
+    assert "`systemctl status pypicached.service` says why" in result.stderr
 
 
 def test_status__service_is_starting(system: System, operations: FakeOperations) -> None:
