@@ -98,6 +98,11 @@ debian-wheels: $(BIN)/.dev ## Write requirements/debian.txt, the wheels of the p
 	$(BIN)/python packaging/wheels.py lock
 	$(BIN)/python packaging/wheels.py check
 
+.PHONY: test-deb
+test-deb: $(BIN)/.dev deb ## Try the Debian packages in a booted Debian, as root (SUITE=trixie ARGS="-k purge" …)
+	PYPICACHED_TEST_DEB=$(CURDIR)/dist $(if $(SUITE),PYPICACHED_TEST_SUITE=$(SUITE)) \
+		$(BIN)/python -m pytest -q tests/deb $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .clients .peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
