@@ -43,10 +43,15 @@ def test_control_socket__where_commands_look() -> None:
 
 @pytest.mark.parametrize("unit", _SOCKETS)
 def test_sockets__for_the_service(unit: str) -> None:
-    """Both sockets start the one service, which starts with both of them."""
+    """Both sockets start the one service, which starts, stops and restarts with both of them.
+
+    It does not require them: without one of them it says so, which nobody else would.
+    """
     assert _values(unit, "Service") == ["pypicached.service"]
-    assert unit in _values("pypicached.service", "Requires")[0].split()
-    assert unit in _values("pypicached.service", "After")[0].split()
+    assert _values(unit, "StartLimitIntervalSec") == ["0"]
+    for key in ("Wants", "PartOf", "After"):
+        assert unit in _values("pypicached.service", key)[0].split()
+    assert _values("pypicached.service", "Requires") == []
 
 
 def test_service__open_files_for_all_clients() -> None:
@@ -61,7 +66,7 @@ def test_service__leaves_the_sockets_alone() -> None:
     """Three settings that would take the sockets along with a stop, a restart or a bad start."""
     text = (_UNITS / "pypicached.service").read_text()
     assert _values("pypicached.service", "StartLimitIntervalSec") == ["0"]
-    assert not re.search(r"^(RuntimeDirectory|Also|PartOf|BindsTo)=", text, re.MULTILINE)
+    assert not re.search(r"^(RuntimeDirectory|Also|BindsTo)=", text, re.MULTILINE)
 
 
 def test_service__callers_keep_their_names() -> None:
