@@ -82,6 +82,7 @@ class Daemon:
         self._stack = contextlib.AsyncExitStack()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._states = systemd.Outbox()
         self.reloading: Reloading | None = None
 
     @property
@@ -98,14 +99,14 @@ class Daemon:
             # Modules and parts stay till the end. Walking them again took a full collection 20 ms.
             gc.collect()
             gc.freeze()
-            reporting.ready(self.parts.operations.listeners)
+            self._states.put(reporting.ready(self.parts.operations.listeners))
             report = self._background(self._reporting().run(), "report to the service manager")
             self._on_ready(self.parts.operations.listeners)
             await self._stop.wait()
             self._refuse_reloads()
             report.cancel()
             limit = self._settings.server.drain
-            reporting.stopping(limit)
+            self._states.put(reporting.stopping(limit))
             event(logger, logging.INFO, "stopping")
             await drain(self._app, self._public_runner, self._hurry, limit, reporting.Draining())
             reporting.stopped_serving()
@@ -122,6 +123,7 @@ class Daemon:
     # ── starting ─────────────────────────────────────────────────────────────────────────────
 
     async def _start(self) -> None:
+        self._background(self._states.run(), "states for the service manager")
         self._handed = take_handed(systemd.listen_fds(), self._stack)
         self.configuration.handed = self._handed
         clients = self._prepare_host()
@@ -140,7 +142,11 @@ class Daemon:
         self._background(Probing(parts.connections.values()).run(), "probes of failing upstreams")
         app = parts.build_faces(clients)
         self.reloading = Reloading(
-            self.configuration, parts, on_switched=self._on_switched, now=self._now
+            self.configuration,
+            parts,
+            on_switched=self._on_switched,
+            tell_manager=self._states.put,
+            now=self._now,
         )
         self._background(parts.ageing.run(), "dropping of what is unused")
         self._background(parts.retiring.run(), "closing of connections that were replaced")
@@ -152,7 +158,8 @@ class Daemon:
     def _prepare_host(self) -> int:
         """Take the directories; return how many clients the host allows."""
         cache, server = self._settings.cache, self._settings.server
-        reporting.starting(cache.ledger.stat().st_size if cache.ledger.exists() else 0)
+        size_bytes = cache.ledger.stat().st_size if cache.ledger.exists() else 0
+        self._states.put(reporting.starting(size_bytes))
         for directory, what in (
             (cache.directory, "cache directory"),
             (cache.ledger.parent, "directory of the ledger"),

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pypicached import systemd
 from pypicached.apart import Apart, NoAnswerError
 from pypicached.assembly import Assembly
 from pypicached.configuration import Configuration
@@ -77,11 +76,13 @@ class Reloading:
         parts: Assembly,
         *,
         on_switched: Callable[[Server], None],
+        tell_manager: Callable[[str], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._configuration = configuration
         self._parts = parts
         self._on_switched = on_switched
+        self._tell_manager = tell_manager
         self._now = now
         self._reading = Apart("read the configuration", READ_SECONDS)
         self._turn = asyncio.Lock()
@@ -125,12 +126,12 @@ class Reloading:
     async def _in_turn(self) -> ReloadAnswer:
         async with self._turn:
             self._check()
-            systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self._tell_manager(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 return await self._reload()
             finally:
                 if self.refusal is None:
-                    systemd.notify("READY=1")
+                    self._tell_manager("READY=1")
 
     def _check(self) -> None:
         if self.refusal is not None:

@@ -32,20 +32,20 @@ START_SECONDS, STOP_SECONDS = 90.0, 20.0
 MIGRATED_BYTES_A_SECOND = 2_000_000
 
 
-def starting(ledger_bytes: int) -> None:
-    """Tell that we are opening a ledger of so many bytes, and ask for the time it may take."""
+def starting(ledger_bytes: int) -> str:
+    """Return that we are opening a ledger of so many bytes, and need the time it may take."""
     seconds = START_SECONDS + ledger_bytes / MIGRATED_BYTES_A_SECOND
-    _send(f"starting: opening the ledger ({format_size(ledger_bytes)})", _extend(seconds))
+    return _state(f"starting: opening the ledger ({format_size(ledger_bytes)})", _extend(seconds))
 
 
-def ready(listeners: Sequence[str]) -> None:
-    """Tell that all of it serves."""
-    _send(f"serving on {', '.join(listeners)}", "READY=1")
+def ready(listeners: Sequence[str]) -> str:
+    """Return that all of it serves."""
+    return _state(f"serving on {', '.join(listeners)}", "READY=1")
 
 
-def stopping(drain_seconds: float) -> None:
-    """Tell that we stop, and ask for the time that clients are given."""
-    _send("stopping", "STOPPING=1", _extend(drain_seconds + STOP_SECONDS))
+def stopping(drain_seconds: float) -> str:
+    """Return that we stop, and need the time that clients are given."""
+    return _state("stopping", "STOPPING=1", _extend(drain_seconds + STOP_SECONDS))
 
 
 def stopped_serving() -> None:
@@ -102,9 +102,8 @@ class Reporting:
         told = ""
         while True:
             line = await self.line()
-            if line != told:
+            if line != told and _send(line):
                 told = line
-                _send(line)
             await asyncio.sleep(LINE_SECONDS)
 
     async def line(self) -> str:
@@ -174,7 +173,11 @@ def _extend(seconds: float) -> str:
     return f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}"
 
 
-def _send(line: str, *states: str) -> None:
-    """Send a line, which is one whatever is in it, with other states in the same message."""
+def _send(line: str) -> bool:
+    return systemd.notify(_state(line))
+
+
+def _state(line: str, *states: str) -> str:
+    """Return a line, which is one whatever is in it, with other states in the same message."""
     one = "".join(c if c.isprintable() else "?" for c in line)
-    systemd.notify("\n".join((*states, f"STATUS={one}")))
+    return "\n".join((*states, f"STATUS={one}"))

@@ -6,6 +6,8 @@ systemd each function says so by its answer, and nothing happens.
 
 from __future__ import annotations
 
+import asyncio
+import collections
 import os
 import socket
 from collections.abc import Mapping, MutableMapping
@@ -18,6 +20,8 @@ FAILED = "failed: "
 _FIRST_DESCRIPTOR = 3
 # What sd_listen_fds_with_names(3) calls a socket without FileDescriptorName=.
 _UNNAMED = "unknown"
+# How soon a queue that was full is tried again.
+RETRY_SECONDS = 0.1
 _HANDED = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 
@@ -26,6 +30,50 @@ def notify(state: str, env: Mapping[str, str] = os.environ) -> bool:
 
     Never raises: a manager that does not listen must not stop the daemon.
     """
+    try:
+        return _send(state, env)
+    except BlockingIOError:
+        return False
+
+
+class Outbox:
+    """Hands over states that the service manager must hear, in order, also where its queue is full.
+
+    The queue is everybody's, so anyone's flood fills it. What is said again soon (`STATUS=`,
+    `WATCHDOG=1`) need not go this way.
+    """
+
+    def __init__(self, env: Mapping[str, str] = os.environ) -> None:
+        self._env = env
+        # Of a manager that has hung for long only the last words count.
+        self._waiting: collections.deque[str] = collections.deque(maxlen=16)
+        self._full = asyncio.Event()
+
+    def put(self, state: str) -> None:
+        """Tell the service manager `state`, now or as soon as it can hear it. Never raises."""
+        self._waiting.append(state)
+        self._push()
+
+    async def run(self) -> None:
+        """Send what could not be sent at once, until cancelled."""
+        while True:
+            await self._full.wait()
+            await asyncio.sleep(RETRY_SECONDS)
+            self._push()
+
+    def _push(self) -> None:
+        self._full.clear()
+        while self._waiting:
+            try:
+                _send(self._waiting[0], self._env)
+            except BlockingIOError:
+                self._full.set()
+                return
+            self._waiting.popleft()
+
+
+def _send(state: str, env: Mapping[str, str]) -> bool:
+    """Return whether anybody got it. Raises BlockingIOError where the queue is full."""
     address = env.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
@@ -36,6 +84,8 @@ def notify(state: str, env: Mapping[str, str] = os.environ) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
             channel.connect(target)
             channel.sendall(state.encode())
+    except BlockingIOError:
+        raise
     except OSError:
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pypicached.systemd import is_service, listen_fds, notify, watchdog_seconds
+from pypicached.systemd import Outbox, is_service, listen_fds, notify, watchdog_seconds
 
 # The child puts sockets at 3, 4 and 5, as systemd does, and tells what it was handed.
 HANDED = """
@@ -49,6 +50,40 @@ def test_notify__abstract() -> None:
         manager.bind(f"\0{name}")
         assert notify("STOPPING=1", {"NOTIFY_SOCKET": f"@{name}"})
         assert manager.recv(100) == b"STOPPING=1"
+
+
+async def test_outbox__full_queue(tmp_path: Path) -> None:
+    """What the manager must hear reaches it in order once its queue has room; the rest is lost."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        manager.setblocking(False)
+        env = {"NOTIFY_SOCKET": str(tmp_path / "n")}
+        outbox = Outbox(env)
+        outbox.put("READY=1")
+        filled = 0
+        while notify("STATUS=flood", env):
+            filled += 1
+        outbox.put("RELOADING=1")
+        outbox.put("READY=1\nSTATUS=again")
+        assert not notify("WATCHDOG=1", env)
+        sending = asyncio.create_task(outbox.run())
+        loop = asyncio.get_running_loop()
+        heard = [await loop.sock_recv(manager, 100) for _ in range(filled + 1)]
+        assert heard == [b"READY=1", *[b"STATUS=flood"] * filled]
+        async with asyncio.timeout(10):
+            heard = [await loop.sock_recv(manager, 100) for _ in range(2)]
+        assert heard == [b"RELOADING=1", b"READY=1\nSTATUS=again"]
+        outbox.put("STOPPING=1")
+        assert await loop.sock_recv(manager, 100) == b"STOPPING=1"
+        sending.cancel()
+
+
+def test_outbox__nobody_listens() -> None:
+    """Without a manager nothing is kept."""
+    for env in ({}, {"NOTIFY_SOCKET": "/nowhere/socket"}):
+        outbox = Outbox(env)
+        outbox.put("READY=1")
+        assert not outbox._waiting
 
 
 @pytest.mark.parametrize("address", ["", "relative", "/nowhere/socket", "@" + "x" * 200])
