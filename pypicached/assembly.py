@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 
 from pypicached.cache.ageing import Ageing
 from pypicached.cache.blobs import Blobs
@@ -225,11 +225,14 @@ class Assembly:
     def _needs(self, connection: Connection) -> bool:
         return self.files.uses(connection)
 
-    def forget_index(self, name: str) -> None:
-        """Drop from memory what an index said that is gone, or at another address."""
-        self.page_memory.drop_where(lambda key: key[0] == name)
-        self.decoded.drop_index(name)
-        self.recall.forget(name)
+    def forget_indexes(self, names: Set[str]) -> None:
+        """Drop from memory what indexes said that are gone, or at another address."""
+        if names >= self.standing.keys():
+            self.page_memory.clear()
+        else:
+            self.page_memory.drop_where(lambda key: key[0] in names)
+        self.decoded.drop_indexes(names)
+        self.recall.forget(names)
 
     async def _close_pages(self) -> None:
         for stands in self.standing.values():

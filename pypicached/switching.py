@@ -78,9 +78,9 @@ def _switch_indexes(
 def _forget_others(parts: Assembly, old: Settings, new: Settings) -> None:
     """Drop from memory what was another index's, or may be another's by now."""
     addresses = {index.name: index.url for index in new.indexes}
-    for index in old.indexes:
-        if addresses.get(index.name) != index.url:
-            parts.forget_index(index.name)
+    moved = {index.name for index in old.indexes if addresses.get(index.name) != index.url}
+    if moved:
+        parts.forget_indexes(moved)
     owners_change = index_rules_of(old) != index_rules_of(new)
     if owners_change:
         # Through one index by name, what is in memory is served without asking who else has it.

@@ -7,7 +7,7 @@ the row that it is asked with. A bound in files, not in bytes: a file of a page 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from pypicached.cache.renderings import decode_page
 from pypicached.ledger import Page
@@ -70,9 +70,9 @@ class DecodedPages:
         if dropped is not None:
             self._held -= len(dropped)
 
-    def drop_index(self, index: str) -> None:
-        """Forget all pages of an index: it is another one now."""
-        for key in [key for key in self._pages if key[0] == index]:
+    def drop_indexes(self, indexes: Container[str]) -> None:
+        """Forget all pages of indexes: they are other ones now."""
+        for key in [key for key in self._pages if key[0] in indexes]:
             self.drop(*key)
 
     def put(self, row: Page, page: ProjectPage) -> DecodedPage:

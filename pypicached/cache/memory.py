@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, MutableMapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -11,6 +12,10 @@ V = TypeVar("V")
 
 # What one entry costs beyond its bytes: the dictionary slot, the tuple, headers.
 ENTRY_BYTES = 1024
+# What goes at once, a millisecond or two; where more is to go, the rest follows after a pause. A
+# million values are given back in seconds, and nobody waits for it.
+STEP = 1000
+PAUSE_SECONDS = 0.005
 
 
 class Memory(Generic[K, V]):
@@ -20,12 +25,13 @@ class Memory(Generic[K, V]):
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._thinning: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def resize(self, limit_bytes: int) -> None:
-        """Take another limit; what is beyond it goes now."""
+        """Take another limit; what is beyond it goes in steps."""
         self.limit_bytes = limit_bytes
         self._thin_out()
 
@@ -38,7 +44,10 @@ class Memory(Generic[K, V]):
         return found[0]
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
-        """Keep a value; the least recently used go until all fits. What never fits is not kept."""
+        """Keep a value; the least recently used go until all fits. What never fits is not kept.
+
+        Where a thousand have to go, they do so in steps.
+        """
         self.drop(key)
         size_bytes += ENTRY_BYTES
         if size_bytes > self.limit_bytes:
@@ -48,9 +57,18 @@ class Memory(Generic[K, V]):
         self._thin_out()
 
     def _thin_out(self) -> None:
-        while self.used_bytes > self.limit_bytes:
+        for _ in range(STEP):
+            if self.used_bytes <= self.limit_bytes:
+                return
             _, (_, freed) = self._entries.popitem(last=False)
             self.used_bytes -= freed
+        if self._thinning is None and self.used_bytes > self.limit_bytes:
+            loop = asyncio.get_running_loop()
+            self._thinning = loop.call_later(PAUSE_SECONDS, self._thin_on)
+
+    def _thin_on(self) -> None:
+        self._thinning = None
+        self._thin_out()
 
     def drop(self, key: K) -> None:
         """Forget one value, if it is there."""
@@ -60,10 +78,20 @@ class Memory(Generic[K, V]):
 
     def drop_where(self, chosen: Callable[[K], bool]) -> None:
         """Forget every value whose key is chosen."""
-        for key in [key for key in self._entries if chosen(key)]:
-            self.drop(key)
+        gone = {key: self._entries.pop(key) for key in list(self._entries) if chosen(key)}
+        self.used_bytes -= sum(size for _, size in gone.values())
+        _free(gone)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._entries.clear()
+        gone, self._entries = self._entries, OrderedDict()
         self.used_bytes = 0
+        _free(gone)
+
+
+def _free(gone: MutableMapping[K, tuple[V, int]]) -> None:
+    """Give back what nobody finds any more, in steps."""
+    for _ in range(min(STEP, len(gone))):
+        gone.popitem()
+    if gone:
+        asyncio.get_running_loop().call_later(PAUSE_SECONDS, _free, gone)

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 
 from pypicached.errors import HostError, NotFoundError, OfflineError, UpstreamError
 
@@ -47,9 +47,9 @@ class Recall:
         self._waiting[key] = None
         self._wanted.set()
 
-    def forget(self, index: str) -> None:
-        """An index is another one now: whatever is met of it is looked at anew."""
-        for key in [key for key in self._known if key[0] == index]:
+    def forget(self, indexes: Container[str]) -> None:
+        """Indexes are other ones now: whatever is met of them is looked at anew."""
+        for key in [key for key in self._known if key[0] in indexes]:
             del self._known[key]
 
     async def run(self, look: Callable[[str, str, float], Awaitable[float]]) -> None:

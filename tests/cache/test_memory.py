@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pypicached.cache.memory import ENTRY_BYTES, Memory
+from pypicached.cache.memory import ENTRY_BYTES, STEP, Memory
+from tests.cache.client import until
 
 LIMIT = 4 * ENTRY_BYTES
 keys = st.integers(0, 5)
@@ -72,3 +76,48 @@ def test_memory__is_a_bounded_lru(program: list[tuple[str, int, int]]) -> None:
         assert len(memory) == len(model.entries)
     for key in range(8):
         assert memory.get(key) == model.get(key)
+
+
+class Value:
+    """Something whose end can be seen."""
+
+
+MANY = 3 * STEP
+
+
+def filled() -> tuple[Memory[int, Value], weakref.WeakSet[Value]]:
+    """Return a memory of many values, and those of them that there still are."""
+    memory: Memory[int, Value] = Memory(MANY * ENTRY_BYTES)
+    alive = weakref.WeakSet[Value]()
+    for key in range(MANY):
+        value = Value()
+        alive.add(value)
+        memory.put(key, value, 0)
+    return memory, alive
+
+
+@pytest.mark.parametrize("how", ["clear", "drop_where"])
+async def test_memory__forgets_much_in_steps(how: str) -> None:
+    """What is forgotten is found no more, at once; it is given back a step at a time."""
+    memory, alive = filled()
+    if how == "clear":
+        memory.clear()
+    else:
+        memory.drop_where(lambda key: key < MANY)
+    assert (memory.get(0), len(memory), memory.used_bytes) == (None, 0, 0)
+    assert len(alive) == MANY - STEP
+    memory.put(0, Value(), 0)
+    await until(lambda: not alive)
+    assert len(memory) == 1
+
+
+async def test_memory__shrinks_in_steps() -> None:
+    """With a lower limit the least recently used go a step at a time, also while it is used."""
+    memory, alive = filled()
+    memory.resize(10 * ENTRY_BYTES)
+    assert len(memory) == len(alive) == MANY - STEP
+    memory.put(-1, Value(), 0)
+    assert len(memory) == MANY - 2 * STEP + 1
+    await until(lambda: len(memory) == 10)
+    assert memory.used_bytes == memory.limit_bytes
+    assert all(memory.get(key) is not None for key in (-1, *range(MANY - 9, MANY)))
