@@ -278,6 +278,10 @@ def _length(response: web.Response) -> int:
     return len(body) if isinstance(body, bytes) else 0
 
 
+# For the rest of a head, where its connection is to be closed: some round trips, a lost packet.
+REST_SECONDS = 2.0
+
+
 def close_if_idle(connection: RequestHandler) -> bool:
     """Close a connection of a `PublicServer` that waits for a request, unless one has arrived."""
     assert isinstance(connection, _Connection)
@@ -306,7 +310,7 @@ class _Connection(Connection):
     It would quote bytes that are no request to their sender, and log a traceback for each.
     """
 
-    __slots__ = ("_app",)
+    __slots__ = ("_app", "_heads")
 
     def __init__(self, app: PublicApp, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -314,7 +318,8 @@ class _Connection(Connection):
         parser = self._parser
         assert isinstance(parser, HttpRequestParser)
         # It has all that aiohttp asks of one, and cannot be of a class written in C.
-        self._parser = cast(HttpRequestParser, Parser(parser, self._offer))
+        self._heads = Parser(parser, self._offer)
+        self._parser = cast(HttpRequestParser, self._heads)
 
     def _offer(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Answer a request at once, if that is possible and its turn has come."""
@@ -345,13 +350,19 @@ class _Connection(Connection):
             task.cancel()
 
     def close_if_idle(self) -> bool:
-        """Close unless a request is being answered, or has arrived, be it unread by us."""
+        """Close unless a request is being answered, or has arrived, be it unread by us.
+
+        One that has begun to arrive is given a little time.
+        """
         transport, waiter = self.transport, self._waiter
         if transport is None or transport.is_closing():
             return False
         if waiter is None or waiter.done() or self._messages:
             return False
         if _unread_bytes(transport.get_extra_info("socket").fileno()):
+            return False
+        begun_at = self._heads.begun_at
+        if begun_at is not None and time.monotonic() - begun_at < REST_SECONDS:
             return False
         self.force_close()
         return True

@@ -10,6 +10,7 @@ answered, because answers leave in the order of their requests.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -29,7 +30,7 @@ _STATUS_LINES = {
 class Parser:
     """A connection's parser, as aiohttp's protocol uses it; `offer` takes what can be answered."""
 
-    __slots__ = ("_offer", "_parser")
+    __slots__ = ("_offer", "_parser", "begun_at")
 
     def __init__(
         self,
@@ -38,10 +39,17 @@ class Parser:
     ) -> None:
         self._parser = parser
         self._offer = offer
+        # When (monotonic) a head began to arrive of which the end is missing; None: none has.
+        self.begun_at: float | None = None
 
     def feed_data(self, data: bytes) -> tuple[Any, bool, bytes]:
         """Parse, and give on what was not answered."""
         messages, upgraded, tail = self._parser.feed_data(data)
+        if data.endswith(b"\r\n\r\n") and messages:
+            self.begun_at = None
+        elif messages or self.begun_at is None:
+            # Behind the end of a head that came in parts nothing may have begun: no matter.
+            self.begun_at = time.monotonic()
         if len(messages) == 1 and not upgraded and self._offer(*messages[0]):
             self._parser.message_consumed()
             return (), False, tail

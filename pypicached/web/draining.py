@@ -2,7 +2,8 @@
 
 Stop accepting; say `Connection: close` in every further answer; wait until it has been quiet; close
 what idles. A client whose request comes in the moment when its idle connection is closed gets no
-answer (RFC 9112 §9.3.1 has it ask again): what has arrived is looked for right before.
+answer (RFC 9112 §9.3.1 has it ask again): what has arrived is looked for right before, and the rest
+of what has begun to arrive is waited for, a little.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import signal
 import socket
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -124,6 +125,32 @@ def test_drain__a_kept_connection_is_told_to_close(
         after.read()
         gate.open()
         answer.read()
+    assert empty.wait() == 0
+
+
+def test_drain__a_request_that_has_begun_to_arrive(empty: DaemonProcess) -> None:
+    """Its rest is waited for, though not for ever: it is answered, and told to close."""
+    where = urlsplit(empty.url)
+    address = (where.hostname, where.port)
+    with (
+        socket.create_connection(address, timeout=20) as half,
+        socket.create_connection(address, timeout=20) as never,
+    ):
+        for client in (half, never):
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        # Until they have been read.
+        with socket.create_connection(address, timeout=20) as other:
+            other.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert other.recv(65536)
+        empty.send(signal.SIGTERM)
+        empty.wait_notice("STOPPING=1")
+        # Longer than what counts as quiet.
+        time.sleep(0.6)
+        half.sendall(b"\r\n")
+        answer = half.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nConnection: close\r\n" in answer
+        assert never.recv(65536) == b""
     assert empty.wait() == 0
 
 
