@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from pypicached.errors import FileNotListedError
+from pypicached.messages import InvalidateRequest
 from pypicached.upstream import Probing
 from tests.cache.client import fetch, settled, until
 from tests.fake import Request, make_wheel
@@ -244,6 +245,22 @@ async def test_url__moves(world: World) -> None:
             assert "beta-7.0" not in (await daemon.ask("/simple/beta/", Accept=JSON)).text
             daemon.parts.page_memory.clear()
         assert world.main.count("/simple/*") == 2
+
+
+async def test_url__moves_and_its_files_stay(world: World) -> None:
+    """What is cached is had at the URL that lock files know it by, until somebody removes it."""
+    async with world.running("") as daemon:
+        path = file_path("main", world.main, ALPHA)
+        assert (await daemon.ask(path)).status == 200
+        await settled(daemon)
+        await world.reload(daemon, world.index("main", world.other))
+        world.main.clear()
+        assert (await daemon.ask(path)).body == ALPHA.body
+        await daemon.parts.keeping.invalidate(
+            InvalidateRequest(everything=True, index="main", files=True)
+        )
+        assert (await daemon.ask(path)).status == 404
+        assert world.main.requests == []
 
 
 async def test_url__moves_and_its_old_pages_go(world: World) -> None:
