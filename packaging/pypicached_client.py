@@ -654,6 +654,9 @@ def _failure(address: Address, reply: Reply) -> str:
     return reply.reason
 
 
+_STRANGER = "another program has that port: name that of pypicached"
+
+
 def _remedy(host: Host, address: Address, cause: Cause) -> str:
     """Return what to do about an address that is no pypicached; "" where the reason says it."""
     if cause == "tls":
@@ -663,7 +666,7 @@ def _remedy(host: Host, address: Address, cause: Cause) -> str:
     if not address.is_loopback:
         return "is that its address, and does it listen there for other hosts?" if cause else ""
     if cause == "stranger":
-        return "another program has that port: name that of pypicached"
+        return _STRANGER
     return _wake(host, cause) if cause else ""
 
 
@@ -674,7 +677,8 @@ def _wake(host: Host, cause: Cause) -> str:
     if not any(unit.exists() for unit in units):
         return "is pypicached installed on this host, and does it run? Else name another address"
     if not _is_active(SOCKET, host):
-        return f"start it: systemctl start {SOCKET} pypicached"
+        is_free = cause == "refused"
+        return f"start it: systemctl start {SOCKET} pypicached" if is_free else _STRANGER
     if cause == "refused":
         return f"{SOCKET} listens elsewhere: systemctl status {SOCKET}"
     # systemd has accepted the connection, and so it is the service that does not start.

@@ -128,6 +128,7 @@ def test_ask__remedies(answerer: Answerer, machine: Machine) -> None:
     ("is_active", "listens", "remedy"),
     [
         (False, False, "start it: systemctl start pypicached.socket pypicached"),
+        (False, True, "another program has that port: name that of pypicached"),
         (True, False, "pypicached.socket listens elsewhere: systemctl status pypicached.socket"),
         (True, True, "why not, says: journalctl -u pypicached -n 20"),
     ],
