@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -33,8 +33,10 @@ _MAX_SIZE = 2**53 - 1
 _BOM = b"\xef\xbb\xbf"
 # msgspec lets the errors of a bad string and of deep nesting through as they are.
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_LEGACY = b"dist-info-metadata"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
+R = TypeVar("R")
 T = TypeVar("T")
 CoreMetadata = bool | dict[str, str] | None
 
@@ -48,7 +50,7 @@ class _Status(msgspec.Struct):
     reason: str | None = None
 
 
-class _Row(msgspec.Struct, rename="kebab", gc=False):
+class _UsualRow(msgspec.Struct, rename="kebab", gc=False):
     filename: str
     url: str
     hashes: dict[str, str] = {}
@@ -56,15 +58,19 @@ class _Row(msgspec.Struct, rename="kebab", gc=False):
     upload_time: str | None = None
     requires_python: str | None = None
     core_metadata: CoreMetadata = None
-    dist_info_metadata: CoreMetadata = None
-    data_dist_info_metadata: CoreMetadata = None
     yanked: bool | str | None = None
     gpg_sig: bool | None = None
     provenance: str | None = None
 
 
-class _Page(msgspec.Struct, rename="kebab"):
-    files: list[_Row]
+class _Row(_UsualRow, rename="kebab", gc=False):
+    # PEP 714: what `core-metadata` was called before.
+    dist_info_metadata: CoreMetadata = None
+    data_dist_info_metadata: CoreMetadata = None
+
+
+class _Page(msgspec.Struct, Generic[R], rename="kebab"):
+    files: list[R]
     meta: _Meta = _Meta()
     versions: list[str] | None = None
     project_status: _Status | None = None
@@ -91,7 +97,8 @@ class _LooseList(msgspec.Struct):
     meta: _Meta = _Meta()
 
 
-_PAGE = msgspec.json.Decoder(_Page)
+_USUAL_PAGE = msgspec.json.Decoder(_Page[_UsualRow])
+_PAGE = msgspec.json.Decoder(_Page[_Row])
 _LOOSE_PAGE = msgspec.json.Decoder(_LoosePage)
 _ROW = msgspec.json.Decoder(_Row)
 _LIST = msgspec.json.Decoder(_List)
@@ -139,17 +146,24 @@ def parse_list_json(body: bytes) -> list[str]:
     return [name for name in names if is_valid(name)]
 
 
-def _decode(body: bytes) -> tuple[_Page, int]:
-    """Return the page and the number of its rows that could not be read at all."""
+def _decode(body: bytes) -> tuple[_Page[_UsualRow] | _Page[_Row], int]:
+    """Return the page and the number of its rows that could not be read at all.
+
+    What says its sidecar claims twice, as PyPI's pages do, is read without the legacy ones: they
+    are a third of the work, and count for nothing there.
+    """
+    page: _Page[_UsualRow] | _Page[_Row]
     try:
-        page = _PAGE.decode(body)
+        page = _USUAL_PAGE.decode(body)
+        if _LEGACY in body and any(row.core_metadata is None for row in page.files):
+            page = _PAGE.decode(body)
     except _UNREADABLE:
         return _decode_loosely(body)
     check_count(len(page.files))
     return page, 0
 
 
-def _decode_loosely(body: bytes) -> tuple[_Page, int]:
+def _decode_loosely(body: bytes) -> tuple[_Page[_Row], int]:
     """Read a page some members of which have a wrong type, or cannot be said."""
     loose = _loosely(_LOOSE_PAGE, body)
     check_count(len(loose.files))
@@ -248,7 +262,7 @@ def _convert(value: Any, to: type[T]) -> T | None:
         return None
 
 
-def _files(batch: Sequence[_Row], rows: FileRows) -> list[ProjectFile]:
+def _files(batch: Sequence[_UsualRow], rows: FileRows) -> list[ProjectFile]:
     """Return those rows that are kept, as the model has them."""
     urls = rows.place([row.filename for row in batch], [row.url for row in batch])
     hashes = [row.hashes for row in batch]
@@ -260,7 +274,9 @@ def _files(batch: Sequence[_Row], rows: FileRows) -> list[ProjectFile]:
     ]
 
 
-def _file(row: _Row, url: str, hashes: dict[str, str], core_metadata: CoreMetadata) -> ProjectFile:
+def _file(
+    row: _UsualRow, url: str, hashes: dict[str, str], core_metadata: CoreMetadata
+) -> ProjectFile:
     size = row.size
     return ProjectFile(
         filename=row.filename,
@@ -276,7 +292,7 @@ def _file(row: _Row, url: str, hashes: dict[str, str], core_metadata: CoreMetada
     )
 
 
-def _core_metadata(batch: Sequence[_Row]) -> list[CoreMetadata]:
+def _core_metadata(batch: Sequence[_UsualRow]) -> list[CoreMetadata]:
     """Return the sidecar claims; a sidecar whose hashes are unusable is still a sidecar."""
     claims = [row.core_metadata for row in batch]
     if None in claims:
@@ -287,9 +303,9 @@ def _core_metadata(batch: Sequence[_Row]) -> list[CoreMetadata]:
     return [digests(claim) or True if isinstance(claim, dict) else claim for claim in claims]
 
 
-def _claim(row: _Row) -> CoreMetadata:
+def _claim(row: _UsualRow) -> CoreMetadata:
     """Return the sidecar claim; the legacy keys count where the new one is silent (PEP 714)."""
-    if row.core_metadata is not None:
+    if row.core_metadata is not None or not isinstance(row, _Row):
         return row.core_metadata
     if row.dist_info_metadata is not None:
         return row.dist_info_metadata

@@ -8,7 +8,7 @@ import pytest
 
 from pypicached.simple import rows
 from pypicached.simple.model import ProjectPage
-from pypicached.simple.parse import ParseError, parse_page
+from pypicached.simple.parse import ParseError, is_costly, parse_page
 from tests.simple.pages import UPSTREAM
 from tests.simple.reading import (
     ABC,
@@ -140,3 +140,11 @@ def test_parse__rule_23_status(marker: str, expected: str | None) -> None:
     metas += '<meta name="pypi:project-status-reason" content="because">'
     page = from_html('<a href="foo-1.0.zip">foo-1.0.zip</a>', metas)
     assert (page.status, page.status_reason) == (expected, "because")
+
+
+@pytest.mark.parametrize("before", [0, 1, 2047, 2048, 2049, 4095, 100_000])
+@pytest.mark.parametrize(("length", "expected"), [(4095, False), (4096, True), (9000, True)])
+def test_parse__long_tag_is_costly(before: int, length: int, expected: bool) -> None:
+    """A tag is found to be long wherever it stands; text that is as long is not."""
+    assert not is_costly(b"x" * 10_000 + b">" + b"x" * 10_000)
+    assert is_costly(b">" * before + b"<" + b"a" * length + b">") is expected

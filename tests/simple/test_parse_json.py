@@ -144,6 +144,24 @@ def test_parse_json__rule_17_core_metadata(members: Any, expected: Any) -> None:
     assert json_file(**members).core_metadata == expected
 
 
+def test_parse_json__rule_17_legacy_claim_of_one_row() -> None:
+    """A row that has only the legacy claim is heard among rows that have both, or the new one."""
+    legacy = {"data-dist-info-metadata": {"sha256": ABC}}
+    both = legacy | {"core-metadata": {"sha256": "cd"}}
+    named = [ROW | {"filename": f"foo-{n}.zip", "url": f"https://h/foo-{n}.zip"} for n in range(3)]
+    page = from_json(named[0] | both, named[1] | legacy, named[2] | {"core-metadata": False})
+    assert [f.core_metadata for f in page.files] == [{"sha256": "cd"}, {"sha256": ABC}, False]
+
+
+@pytest.mark.parametrize("claim", [7, {"sha256": 7}, [], "x"])
+def test_parse_json__rule_17_legacy_claim_of_a_wrong_type(claim: Any) -> None:
+    """It costs itself, and nothing beside it."""
+    found = json_file(**{"data-dist-info-metadata": claim}, size=7)
+    assert (found.core_metadata, found.size) == (None, 7)
+    beside = json_file(**{"data-dist-info-metadata": claim, "core-metadata": {"sha256": ABC}})
+    assert beside.core_metadata == {"sha256": ABC}
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [(True, True), (False, False), ("", True), ("bad", "bad"), (None, False)]
 )
