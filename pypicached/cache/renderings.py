@@ -6,30 +6,33 @@ the very bytes and their type, so each representation and coding has its own (ru
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Container, Mapping
+import queue
+from collections.abc import Container, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 from multidict import CIMultiDict
 
-from pypicached.cache.codings import encode, unpack
+from pypicached.cache.codings import LARGE_GZIP_LEVEL, compressed, encode, unpack
 from pypicached.cache.filtering import filtered
 from pypicached.cache.sidecars import with_sidecars
-from pypicached.cache.stepping import in_steps
+from pypicached.cache.stepping import each_in_turn, in_steps
 from pypicached.errors import DamagedPageError, OfflineError
 from pypicached.policy import NEVER, Rules, Verdict
 from pypicached.simple.model import ProjectPage
 from pypicached.simple.negotiate import Format
-from pypicached.simple.render import html_steps, json_steps
+from pypicached.simple.render import html_pieces, json_pieces
+from pypicached.simple.steps import STEP_ROWS
 from pypicached.simple.urls import file_key
 from pypicached.store.disk import DiskPool
 
 VARY = "Accept, Accept-Encoding"
 # Names and reasons of upstreams are escaped on our pages; a browser is to run nothing all the same.
 HTML_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-# Compressing more than this would hold up the loop for more than a millisecond or two.
-INLINE_BYTES = 64 * 1024
+# Compressing so much takes a millisecond, and a thread's turn nearly as long where others compute.
+INLINE_BYTES = 128 * 1024
 
 _decoder = msgspec.msgpack.Decoder(ProjectPage)
 _encoder = msgspec.msgpack.Encoder()
@@ -111,15 +114,41 @@ async def build_rendering(
     if cached is not None:
         page = only_cached(page, cached)
     page = await in_steps(with_sidecars(page))
-    render = json_steps if variant.format is Format.JSON else html_steps
-    body = await in_steps(render(page, f"{variant.up}files/{index}/"))
-    if variant.coding != "identity":
-        if len(body) > INLINE_BYTES:
-            body = await disk.run(encode, body, variant.coding)
-        else:
-            body = encode(body, variant.coding)
+    render = json_pieces if variant.format is Format.JSON else html_pieces
+    pieces = render(page, f"{variant.up}files/{index}/")
+    if len(page.files) > STEP_ROWS:
+        body = await _encoded_beside(pieces, variant.coding, disk)
+    else:
+        body = await _encoded(b"".join(pieces), variant.coding, disk)
     etag, headers = describe(body, variant.format, variant.coding, cache_control, serial)
     return Rendering(body, etag, headers, None, left.valid_until, left.valid_from)
+
+
+async def _encoded(body: bytes, coding: str, disk: DiskPool) -> bytes:
+    if coding != "identity" and len(body) > INLINE_BYTES:
+        return await disk.run(encode, body, coding)
+    return encode(body, coding)
+
+
+async def _encoded_beside(pieces: Iterator[bytes], coding: str, disk: DiskPool) -> bytes:
+    """Encode in a thread what has been rendered while the rest of it is; one piece is a step."""
+    if coding == "identity":
+        whole: list[bytes] = []
+        await each_in_turn(pieces, whole.append)
+        return b"".join(whole)
+    rendered: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    coming: Iterator[bytes] = iter(rendered.get, None)
+    encoding = asyncio.ensure_future(disk.run(_joined, coming, coding))
+    try:
+        await each_in_turn(pieces, rendered.put)
+    finally:
+        # Whatever became of the rendering, the thread is not to wait for more of it.
+        rendered.put(None)
+    return await encoding
+
+
+def _joined(pieces: Iterator[bytes], coding: str) -> bytes:
+    return b"".join(compressed(pieces, coding, gzip_level=LARGE_GZIP_LEVEL))
 
 
 def only_cached(page: ProjectPage, cached: Mapping[str, Container[str]]) -> ProjectPage:

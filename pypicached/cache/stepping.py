@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TypeVar
 
 from pypicached.simple.steps import Steps
@@ -24,6 +24,13 @@ async def in_steps(steps: Steps[T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+        await asyncio.sleep(0)
+
+
+async def each_in_turn(pieces: Iterator[T], take: Callable[[T], object]) -> None:
+    """Hand on each piece as it is made, and let others run in between."""
+    for piece in pieces:
+        take(piece)
         await asyncio.sleep(0)
 
 

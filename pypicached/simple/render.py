@@ -7,21 +7,21 @@ not decide what is listed: policy and offline filtering have happened on the pag
 from __future__ import annotations
 
 from pypicached.simple.render_html import (
-    html_steps,
+    html_pieces,
     list_html_chunks,
     render_html,
     render_list_html,
 )
 from pypicached.simple.render_json import (
-    json_steps,
+    json_pieces,
     list_json_chunks,
     render_json,
     render_list_json,
 )
 
 __all__ = [
-    "html_steps",
-    "json_steps",
+    "html_pieces",
+    "json_pieces",
     "list_html_chunks",
     "list_json_chunks",
     "render_html",

@@ -12,7 +12,7 @@ from itertools import islice
 from pypicached.simple.claims import claimable_version
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.names import normalize
-from pypicached.simple.steps import Steps, batches, finish
+from pypicached.simple.steps import batches
 from pypicached.simple.urls import link_paths
 
 _NAMES_PER_CHUNK = 2048  # about 100 KiB of HTML
@@ -37,21 +37,25 @@ def render_html(page: ProjectPage, prefix: str) -> bytes:
     `prefix` is the relative way to the files of its index, such as `../../files/pypi/`. A
     quarantined project lists no files (rule 23).
     """
-    return finish(html_steps(page, prefix))
+    return b"".join(html_pieces(page, prefix))
 
 
-def html_steps(page: ProjectPage, prefix: str) -> Steps[bytes]:
-    """Do what `render_html` does, in steps."""
+def html_pieces(page: ProjectPage, prefix: str) -> Iterator[bytes]:
+    """Yield what `render_html` returns in pieces, each a step's work."""
     files = [] if page.status == "quarantined" else page.files
     prefix = escape(prefix)
     title = f"Links for {escape(page.name)}"
-    parts = [_HEAD, _metas(page), f"<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"]
+    head = _HEAD + _metas(page)
+    yield _octets(f"{head}<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n")
     for batch in batches(files):
         links = link_paths([file.url for file in batch])
-        parts += [_anchor(file, prefix, link) for file, link in zip(batch, links, strict=True)]
-        yield
-    parts.append("</body>\n</html>\n")
-    return "".join(parts).encode("utf-8", "replace")
+        anchors = [_anchor(file, prefix, link) for file, link in zip(batch, links, strict=True)]
+        yield _octets("".join(anchors))
+    yield b"</body>\n</html>\n"
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _metas(page: ProjectPage) -> str:

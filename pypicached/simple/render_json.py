@@ -16,7 +16,7 @@ import msgspec
 
 from pypicached.simple.claims import claimable_version, listed_versions
 from pypicached.simple.model import ProjectFile, ProjectPage
-from pypicached.simple.steps import Steps, batches, finish
+from pypicached.simple.steps import batches
 from pypicached.simple.urls import link_paths
 
 _NAMES_PER_CHUNK = 4096  # about 100 KiB of JSON
@@ -62,28 +62,25 @@ def render_json(page: ProjectPage, prefix: str) -> bytes:
     `prefix` is the relative way to the files of its index, such as `../../files/pypi/`. A
     quarantined project lists no files (rule 23).
     """
-    return finish(json_steps(page, prefix))
+    return b"".join(json_pieces(page, prefix))
 
 
-def json_steps(page: ProjectPage, prefix: str) -> Steps[bytes]:
-    """Do what `render_json` does, in steps."""
+def json_pieces(page: ProjectPage, prefix: str) -> Iterator[bytes]:
+    """Yield what `render_json` returns in pieces, some of them empty, each a step's work."""
     if page.status == "quarantined":
         page = msgspec.structs.replace(page, files=[])
     version, versions = _claims(page)
-    yield
-    rows: list[_Row] = []
+    frame = _Page(_Meta(version), page.name, [], versions, _status(page))
+    # Neither a version nor a normalized name can say that.
+    head, mark, tail = _ENCODER.encode(frame).partition(b'"files":[')
+    yield head + mark
+    separator = b""
     for batch in batches(page.files):
         paths = link_paths([file.url for file in batch])
-        rows += [_row(file, prefix + path) for file, path in zip(batch, paths, strict=True)]
-        yield
-    rendered = _Page(
-        meta=_Meta(version),
-        name=page.name,
-        files=rows,
-        versions=versions,
-        project_status=_status(page),
-    )
-    return _ENCODER.encode(rendered)
+        rows = [_row(file, prefix + path) for file, path in zip(batch, paths, strict=True)]
+        yield separator + _ENCODER.encode(rows)[1:-1]
+        separator = b","
+    yield tail
 
 
 def _claims(page: ProjectPage) -> tuple[str, list[str] | None]:

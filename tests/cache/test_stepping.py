@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 
 import pytest
 
-from pypicached.cache.stepping import in_steps, one_ahead
+from pypicached.cache.stepping import each_in_turn, in_steps, one_ahead
 from pypicached.simple.model import ProjectFile, ProjectPage
 from pypicached.simple.parse import page_steps
-from pypicached.simple.render import html_steps, json_steps, render_html, render_json
-from pypicached.simple.steps import STEP_ROWS, Steps
+from pypicached.simple.render import html_pieces, json_pieces, render_html, render_json
+from pypicached.simple.steps import STEP_ROWS
 
 
-async def turns_during(steps: Steps[object]) -> int:
-    """Return how often another task ran while the steps were done."""
+async def turns_during(work: Awaitable[object]) -> int:
+    """Return how often another task ran while the work was done."""
     turns = 0
 
     async def count() -> None:
@@ -26,7 +26,7 @@ async def turns_during(steps: Steps[object]) -> int:
             await asyncio.sleep(0)
 
     other = asyncio.create_task(count())
-    await in_steps(steps)
+    await work
     other.cancel()
     return turns
 
@@ -43,9 +43,14 @@ async def test_stepping__others_run_between_steps() -> None:
     rendered = {"json": render_json(page, prefix), "html": render_html(page, prefix)}
     types = {"json": "application/vnd.pypi.simple.v1+json", "html": "text/html"}
     for kind, body in rendered.items():
-        assert await turns_during(page_steps(body, types[kind], url, "foo")) >= 10
-    assert await turns_during(json_steps(page, prefix)) >= 10
-    assert await turns_during(html_steps(page, prefix)) >= 10
+        assert await turns_during(in_steps(page_steps(body, types[kind], url, "foo"))) >= 10
+    for pieces, whole in (
+        (json_pieces(page, prefix), rendered["json"]),
+        (html_pieces(page, prefix), rendered["html"]),
+    ):
+        taken: list[bytes] = []
+        assert await turns_during(each_in_turn(pieces, taken.append)) >= 10
+        assert b"".join(taken) == whole
 
 
 async def numbers(made: list[int], end: int) -> AsyncGenerator[int, None]:
