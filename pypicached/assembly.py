@@ -206,9 +206,7 @@ class Assembly:
         self.eviction = Eviction(self.blobs, self.ledger)
         self.files = Files(
             self.connections,
-            Listings(
-                self.catalog, self.ledger, self.gate, self.decoded, self.changes, now=self._now
-            ),
+            Listings(self.catalog, self.gate, self.decoded, self.changes, now=self._now),
             self.stored,
             blobs=self.blobs,
             eviction=self.eviction,

@@ -86,6 +86,13 @@ class Running:
             page: dict[str, object] = await answer.json(content_type=None)
             return page
 
+    async def written(self) -> None:
+        """Return once the ledger has been told of what was answered with before.
+
+        It writes in the order in which it is asked.
+        """
+        await self.parts.ledger.pages.drop_absent(0.0)
+
     async def file_url(self, project: str, filename: str) -> str:
         """Return the absolute URL that our page gives a file."""
         page = await self.page(project)

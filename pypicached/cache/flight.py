@@ -47,6 +47,11 @@ class Flights(Generic[K, T]):
         if task is not None:
             await asyncio.wait({task})
 
+    async def settle(self) -> None:
+        """Return once all work that runs now has come to its end; how is not told."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+
     def _landed(self, key: K, task: asyncio.Task[T]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]

@@ -22,7 +22,7 @@ from pypicached.errors import (
     RefusedError,
     UpstreamUnavailableError,
 )
-from pypicached.ledger import CachedFile, Ledger
+from pypicached.ledger import CachedFile
 from pypicached.simple.model import ProjectFile
 from pypicached.simple.names import projects_of
 
@@ -33,7 +33,6 @@ class Listings:
     def __init__(
         self,
         catalog: Catalog,
-        ledger: Ledger,
         gate: Gate,
         decoded: DecodedPages,
         changes: Changes,
@@ -41,7 +40,6 @@ class Listings:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
-        self._ledger = ledger
         self._gate = gate
         self._decoded = decoded
         self._changes = changes
@@ -106,8 +104,11 @@ class Listings:
     async def _projects(self, index: str, path: str) -> list[str]:
         """Return the projects whose pages may list a file, most likely first, a few at most."""
         names = projects_of(path.rsplit("/", 1)[1])
+        pages = self._catalog.pages.get(index)
+        if pages is None:
+            return names
         try:
-            odd = await self._ledger.pages.project_of_odd(index, path)
+            odd = await pages.project_of_odd(path)
         except LedgerError:
             return names  # told where the ledger was asked for the file itself
         return names if odd is None else [odd, *names]

@@ -8,6 +8,7 @@ is an error, never absence.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from pypicached.cache.refresh import Refresh
 from pypicached.cache.renderer import Renderer
 from pypicached.cache.renderings import Rendering, Variant
 from pypicached.cache.stored import StoredPage, Times, forgotten
+from pypicached.cache.storing import Storing
 from pypicached.cache.trouble import Trouble
 from pypicached.errors import (
     DamagedPageError,
@@ -106,6 +108,7 @@ class Pages:
         self._now = now
         self._flights: Flights[str, StoredPage] = Flights()
         self._renders: Flights[tuple[StoredPage, Variant], Rendering] = Flights()
+        self._storing = Storing()
         # Of projects whose last refresh failed; bounded by `_note_failure`.
         self._failed: dict[str, Failed] = {}
         self._awaited = Awaited()
@@ -113,9 +116,10 @@ class Pages:
         self._trouble = Trouble(logger)
 
     async def close(self) -> None:
-        """Cancel running refreshes."""
+        """Cancel running refreshes; what was answered with is still stored."""
         await self._flights.close()
         await self._renders.close()
+        await self._storing.close()
 
     # ── other settings ───────────────────────────────────────────────────────────────────────
 
@@ -132,10 +136,12 @@ class Pages:
         """
         self._retired = True
         self._flights.cancel(lambda _: True)
+        self._storing.cancel(lambda _: True)
 
     def leave_others(self) -> None:
         """Break off asking for what another index owns by now: no second attempt, either."""
-        self._flights.cancel(lambda project: not self._may_ask(project))
+        for work in (self._flights, self._storing):
+            work.cancel(lambda project: not self._may_ask(project))
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 
@@ -196,6 +202,8 @@ class Pages:
         key = (self.index, project)
         page = self._memory.get(key)
         if page is None:
+            # What memory has no room for may still be on its way to the ledger.
+            await self._storing.landed(project)
             row = await self._row(project)
             page = self._memory.get(key)  # a flight may have landed meanwhile
             if page is None and row is not None:
@@ -300,9 +308,10 @@ class Pages:
             if wanted is not None and wanted.cached is None:
                 made[wanted] = await self._renderer.render(row, wanted)
 
+        await self._storing.landed(project)
         self._awaited.begin(project)
         try:
-            row = await self._refresh.run(project, before, on_parsed)
+            brought = await self._refresh.run(project, before, on_parsed)
         except UpstreamPausedError:
             raise  # known to the index, and forgotten there first
         except UpstreamUnavailableError as error:
@@ -321,12 +330,21 @@ class Pages:
             self._awaited.end(project)
         self._awaited.came()
         self._failed.pop(project, None)
+        row = brought.row
         page = StoredPage(row, made)
         old = self._memory.get((self.index, project))
         if old is not None and old.row.body == row.body and old.row.serial == row.serial:
             page.renderings = old.renderings  # a 304, or the same page again: still ready-made
         self._remember(page)
+        if not brought.stored:
+            store = functools.partial(self._refresh.store, brought)
+            self._storing.begin(project, brought.odd_paths, store)
         return page
+
+    async def project_of_odd(self, path: str) -> str | None:
+        """Return the project that lists a file whose name does not tell it. Raises LedgerError."""
+        found = self._storing.project_of_odd(path)
+        return found or await self._ledger.pages.project_of_odd(self.index, path)
 
     def _note_failure(self, project: str, failed: Failed) -> None:
         if len(self._failed) > 1000:

@@ -21,7 +21,7 @@ from pypicached.cache.budget import Budget
 from pypicached.cache.codings import pack
 from pypicached.cache.flight import Flights
 from pypicached.cache.pages import Answer, Pages
-from pypicached.cache.refresh import OnParsed, Refresh
+from pypicached.cache.refresh import Brought, OnParsed, Refresh
 from pypicached.cache.renderings import VARY
 from pypicached.cache.stored import StoredPage
 from pypicached.cache.worker import Worker, WorkerError, on_disk
@@ -48,14 +48,14 @@ class ListRefresh(Refresh):
     # A list is a hundred times the largest page.
     attempt_seconds = 600.0
 
-    async def _body_row(
+    async def _read_body(
         self,
         project: str,
         answer: PageAnswer,
         now: float,
         on_parsed: OnParsed,  # noqa: ARG002 - the contract of Refresh
-    ) -> Page:
-        """Return the row of a list: its body are packed names, one per line."""
+    ) -> Brought:
+        """Return a list: the body of its row are packed names, one per line."""
         assert answer.chunks is not None
         with self._worker.temporary() as source, self._worker.temporary() as target:
             await self._receive(answer.chunks, source)
@@ -65,7 +65,7 @@ class ListRefresh(Refresh):
                 raise UpstreamAnswerError(self._connection.name, str(error)) from error
             with on_disk():
                 packed = await self._disk.run(target.read_bytes)
-        return self._row(project, answer, now, body=packed)
+        return Brought(self._row(project, answer, now, body=packed), stored=False)
 
     async def _receive(self, chunks: AsyncIterator[bytes], target: Path) -> None:
         """Write the body to a file. Raises UpstreamError, HostError."""

@@ -1,4 +1,8 @@
-"""Asking an index for a page and storing what it says: one conditional GET, one transaction."""
+"""Asking an index for a page and storing what it says: one conditional GET, one transaction.
+
+A page that is new is answered with before the ledger has it: what it says of files that are here,
+and of quarantine, has been taken in by then, and what a crash loses is asked for again.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -41,11 +46,22 @@ logger = logging.getLogger(__name__)
 # msgspec and lexbor hold the GIL for a whole call: 11 ms for a page of 5.4 MB. What is larger, or
 # made to take long, is parsed in a process of its own (DESIGN.md).
 INLINE_BYTES = 8 * 1024 * 1024
-# To pack so many takes 0.1 ms, less than handing them to a thread and back.
-INLINE_FILES = 150
+# To pack so many takes half a millisecond, which a thread's turn takes where others compute.
+INLINE_FILES = 1000
 RETRY_PAUSE_SECONDS = 0.15
 
 OnParsed = Callable[[Page, ProjectPage], Awaitable[None]]
+
+
+class Brought(NamedTuple):
+    """What upstream said. `stored`: the ledger has been told, else `Refresh.store` is to tell it.
+
+    `odd_paths` are the keys of files whose names do not tell the project.
+    """
+
+    row: Page
+    odd_paths: Sequence[str] = ()
+    stored: bool = True
 
 
 class Refresh:
@@ -78,8 +94,6 @@ class Refresh:
         self._serials = serials
         self._on_bytes = on_bytes
         self._now = now
-        # Between parsing a page and storing it: keys of files whose names do not tell the project.
-        self._odd: dict[str, list[str]] = {}
         # Projects of which the ledger does not hold what upstream said last.
         self._unwritten: set[str] = set()
 
@@ -87,15 +101,15 @@ class Refresh:
         """Believe after so long what still says that an older page is the right one."""
         self._serials.believe_after_seconds = seconds
 
-    async def run(self, project: str, before: Page | None, on_parsed: OnParsed) -> Page:
-        """Ask upstream and store the answer; return the new row. Raises UpstreamError.
+    async def run(self, project: str, before: Page | None, on_parsed: OnParsed) -> Brought:
+        """Ask upstream; of all answers but a new page the ledger is told. Raises UpstreamError.
 
-        What `on_parsed` does goes on while the page is packed, and has come to its end before it
-        is stored. It gets the row still without its body.
+        What `on_parsed` does goes on while the page is packed, and has come to its end when this
+        returns. It gets the row still without its body.
         """
         health = self._connection.health
         try:
-            row = await self._twice(project, before, on_parsed)
+            brought = await self._twice(project, before, on_parsed)
         except UpstreamPausedError:
             raise  # nothing was asked, so there is no news
         except UpstreamError as error:
@@ -113,9 +127,13 @@ class Refresh:
             )
             raise
         health.succeeded()
-        return row
+        return brought
 
-    async def _twice(self, project: str, before: Page | None, on_parsed: OnParsed) -> Page:
+    async def store(self, brought: Brought) -> None:
+        """Tell the ledger of a new page. Raises nothing: its clients have been answered."""
+        await self._put(brought.row, brought.odd_paths)
+
+    async def _twice(self, project: str, before: Page | None, on_parsed: OnParsed) -> Brought:
         """Ask, and once more on a new connection: a bad node behind a kept-alive one, a reset.
 
         Not where upstream asks for time, or has had all there is.
@@ -148,7 +166,7 @@ class Refresh:
 
     async def _ask(
         self, project: str, before: Page | None, on_parsed: OnParsed, *, fresh: bool
-    ) -> Page:
+    ) -> Brought:
         validators = Validators()
         # Of a page that could not be stored the ledger holds an older one: a 304 would renew that.
         if before is not None and before.state == "present" and project not in self._unwritten:
@@ -159,23 +177,24 @@ class Refresh:
             now = self._now()
             if answer.outcome == "unchanged" and before is not None:
                 await self._note(self._changes.note_unchanged(before), project)
-                return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
+                return await self._renew(before, now)
             if answer.outcome == "absent":
                 return await self._store_absence(project, before, now)
             if before is not None and self._serials.lags(project, before.serial, answer.serial):
                 text = f"index {before.index} sent an older page of {project}: ours is kept for now"
                 event(logger, logging.WARNING, text, project=project, index=before.index)
-                return await self._put(msgspec.structs.replace(before, checked_at=now), renew=True)
-            row = await self._body_row(project, answer, now, on_parsed)
-        return await self._put(row, odd_paths=self._odd.pop(project, ()))
+                return await self._renew(before, now)
+            brought = await self._read_body(project, answer, now, on_parsed)
+        self._quarantine.note(brought.row)
+        return brought
 
-    async def _body_row(
+    async def _read_body(
         self,
         project: str,
         answer: PageAnswer,
         now: float,
         on_parsed: OnParsed,
-    ) -> Page:
+    ) -> Brought:
         """Read, parse and pack what upstream sent. Raises UpstreamAnswerError."""
         page = await self._parse(await self._read(answer), answer, project)
         if page.dropped:
@@ -185,10 +204,15 @@ class Refresh:
                 f"left {page.dropped} unusable entries off the page of {page.name}",
                 index=self._connection.name,
             )
-        await self._note(self._changes.note_page(self._connection.name, page), project)
         row = self._row(project, answer, now, status=page.status)
-        packed, _ = await asyncio.gather(self._pack(page), on_parsed(row, page))
-        return msgspec.structs.replace(row, body=packed)
+        # The ledger's thread is asked while this one renders.
+        _, _, packed, odd_paths = await asyncio.gather(
+            self._note(self._changes.note_page(self._connection.name, page), project),
+            on_parsed(row, page),
+            self._pack(page),
+            in_steps(odd_keys(page)),
+        )
+        return Brought(msgspec.structs.replace(row, body=packed), odd_paths, stored=False)
 
     async def _read(self, answer: PageAnswer) -> bytes:
         assert answer.chunks is not None
@@ -203,9 +227,7 @@ class Refresh:
 
     async def _pack(self, page: ProjectPage) -> bytes:
         small = len(page.files) <= INLINE_FILES
-        packed = _packed(page) if small else await self._disk.run(_packed, page)
-        self._odd[page.name] = await in_steps(odd_keys(page))
-        return packed
+        return _packed(page) if small else await self._disk.run(_packed, page)
 
     async def _note(self, changes: Awaitable[None], project: str) -> None:
         """Have changes taken in; what the ledger does not take now is compared the next time."""
@@ -245,22 +267,29 @@ class Refresh:
             checked_at=now,
         )
 
-    async def _put(self, row: Page, *, renew: bool = False, odd_paths: Sequence[str] = ()) -> Page:
-        """Store a row; a ledger that cannot be written costs us the page, not the client."""
+    async def _renew(self, before: Page, now: float) -> Brought:
+        row = msgspec.structs.replace(before, checked_at=now)
         self._quarantine.note(row)
         try:
-            if renew:
-                await self._ledger.pages.renew(row.index, row.project, row.checked_at)
-            else:
-                await self._ledger.pages.put(row, odd_paths)
-                self._unwritten.discard(row.project)
+            await self._ledger.pages.renew(row.index, row.project, now)
         except LedgerError as error:
-            self._unwritten.add(row.project)
-            self._observations.failed(f"page {row.project} of index {row.index}", str(error))
-            event(logger, logging.ERROR, str(error), index=row.index, project=row.project)
-        return row
+            self._not_written(row, error)
+        return Brought(row)
 
-    async def _store_absence(self, project: str, before: Page | None, now: float) -> Page:
+    async def _put(self, row: Page, odd_paths: Sequence[str] = ()) -> None:
+        """Tell the ledger of a row; if it refuses, that costs us the page, not the client."""
+        try:
+            await self._ledger.pages.put(row, odd_paths)
+            self._unwritten.discard(row.project)
+        except LedgerError as error:
+            self._not_written(row, error)
+
+    def _not_written(self, row: Page, error: LedgerError) -> None:
+        self._unwritten.add(row.project)
+        self._observations.failed(f"page {row.project} of index {row.index}", str(error))
+        event(logger, logging.ERROR, str(error), index=row.index, project=row.project)
+
+    async def _store_absence(self, project: str, before: Page | None, now: float) -> Brought:
         """A 404 where there was a page means removed (rule 43), and stays so until it returns."""
         had = before is not None and before.state in ("present", "removed")
         row = Page(
@@ -277,7 +306,9 @@ class Refresh:
             checked_at=now,
         )
         await self._note(self._changes.note_absence(row.index, project), project)
-        return await self._put(row)
+        self._quarantine.note(row)
+        await self._put(row)
+        return Brought(row)
 
 
 def _packed(page: ProjectPage) -> bytes:

@@ -13,7 +13,7 @@ from pypicached.cache.renderings import Rendering, build_rendering
 from tests.fake import FakeUpstream
 from tests.harness import running
 
-FILES = 1000
+FILES = 1001
 
 
 def huge(project: str) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from pypicached.errors import FileNotListedError
+from pypicached.ledger import pages as ledger_pages
 from pypicached.messages import InvalidateRequest
 from pypicached.upstream import Probing
 from tests.cache.client import fetch, settled, until
@@ -448,3 +449,22 @@ async def test_secret_files__are_read_again(world: World) -> None:
         assert changed(await reload(daemon)) == ["index.main.token_file"]
         assert await owner(daemon, "alpha") == "main"
         assert changed(await reload(daemon)) == []
+
+
+async def test_page__answered_with_before_its_index_moved(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is still to be stored when its index goes to another address is not stored as that's."""
+    async with world.running("") as daemon:
+        text = world.index("main", world.other)
+        with stopped_at(ledger_pages.Pages, "write_addresses", monkeypatch) as stop:
+            reloading = asyncio.create_task(world.reload(daemon, text))
+            await stop.reached.wait()
+            # The ledger writes for the reload: whatever else it is told of comes after that.
+            assert await owner(daemon, "alpha") == "main"
+            stop.go_on.set()
+            changed(await reloading)
+        await daemon.written()
+        assert await daemon.parts.ledger.pages.get("main", "alpha") is None
+        assert await owner(daemon, "alpha") == "main"
+        assert world.other.count("/simple/alpha/") == 1

@@ -79,6 +79,7 @@ async def test_refused__by_the_ledger(world: World, text: str) -> None:
     )
     async with world.running("") as daemon:
         assert await owner(daemon, "alpha") == "main"
+        await daemon.written()
         locked = sqlite3.connect(daemon.parts.ledger.path, isolation_level=None)
         locked.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerError):

@@ -382,6 +382,7 @@ async def test_confusion__its_page_is_lost(tmp_path: Path, three: list[Index], h
             clock.advance(LATER_SECONDS)
             assert await owner(daemon) == 404
         if how == "damaged":
+            await daemon.written()
             spoil(daemon.parts.ledger.path)
         else:
             await prune_all(daemon)
