@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from pypicached.errors import FileNotListedError
-from pypicached.ledger import pages as ledger_pages
+from pypicached.ledger import ledger as ledger_module
 from pypicached.messages import InvalidateRequest
 from pypicached.upstream import Probing
 from tests.cache.client import fetch, settled, until
@@ -277,6 +277,7 @@ async def test_url__moves_and_its_old_pages_go(world: World) -> None:
         await world.reload(daemon, moved)
         await until(lambda: kept() == [])
         assert await owner(daemon, "alpha") == "main"
+        await daemon.written()
         before = kept()
         await daemon.parts.ledger.take_in({"main": world.main.url}, 0)
         assert kept() == before != []
@@ -457,7 +458,7 @@ async def test_page__answered_with_before_its_index_moved(
     """What is still to be stored when its index goes to another address is not stored as that's."""
     async with world.running("") as daemon:
         text = world.index("main", world.other)
-        with stopped_at(ledger_pages.Pages, "write_addresses", monkeypatch) as stop:
+        with stopped_at(ledger_module, "write_addresses", monkeypatch) as stop:
             reloading = asyncio.create_task(world.reload(daemon, text))
             await stop.reached.wait()
             # The ledger writes for the reload: whatever else it is told of comes after that.
