@@ -17,8 +17,9 @@ from pypicached.store import Spool
 from pypicached.store.disk import blocks_for
 from pypicached.store.spool import STEP_BYTES
 
-# Below this a hop to a thread costs more than hashing and writing inline.
-INLINE_BYTES = 16 * 1024
+# Below this a hop to a thread costs more than hashing and writing inline; and so much of each file,
+# which may be all of it, for its clients wait for that.
+INLINE_BYTES, FIRST_INLINE_BYTES = 16 * 1024, 64 * 1024
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class Filling:
             await self._reserve(blocks_for(STEP_BYTES, self._blobs.store.block_bytes))
             room = self.spool.allocated_bytes + STEP_BYTES
             await _disk(self._disk.run(self.spool.allocate, room))
-        if len(data) <= INLINE_BYTES:
+        if len(data) <= INLINE_BYTES or end <= FIRST_INLINE_BYTES:
             self._take(data)
         else:
             await _disk(self._disk.run(self._take, data))

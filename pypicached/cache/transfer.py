@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from pypicached.cache.blobs import Blobs
-from pypicached.cache.download import Download
+from pypicached.cache.download import HOLD_BYTES, Download
 from pypicached.cache.encoded import coding_of, decode, is_as_sent, most_bytes
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.filling import Filling
@@ -69,6 +69,7 @@ class Transfer:
         self._most = download.length
         self._coding = ""
         self._validator: str | None = None
+        self._room: asyncio.Future[None] | None = None
 
     async def run(self) -> Arrived:
         """Receive and verify; the spool and its reservation pass to the caller.
@@ -79,8 +80,7 @@ class Transfer:
         try:
             length = self._download.length
             if length is not None and self._filling.room(length):
-                await self._filling.make_room(length)
-                self._download.begin(self._filling.spool, length)
+                await self._make_room(length)
             await self._receive()
             if self._coding:
                 await self._settle()
@@ -89,7 +89,22 @@ class Transfer:
             return result
         finally:
             if not arrived:
+                if self._room is not None:
+                    self._room.cancel()
+                    await asyncio.wait({self._room})
                 self._filling.drop()
+
+    async def _make_room(self, length: int) -> None:
+        """Make room before upstream is asked; of a small file meanwhile: its clients wait for both.
+
+        A disk that has none, though it told so much free, is then found out by one request more.
+        """
+        making = self._filling.make_room(length)
+        if length <= HOLD_BYTES:
+            self._room = asyncio.ensure_future(making)
+            return
+        await making
+        self._download.begin(self._filling.spool, length)
 
     def _new_filling(self) -> Filling:
         return Filling(self._index, self._source.expected, self._blobs, self._eviction)
@@ -159,6 +174,8 @@ class Transfer:
             self._check_length(stream, size)
             self._length = self._most = stream.length if size is None else size
         self._filling.check_bound(stream.length or 0)
+        if self._room is not None:
+            await self._room
         if not self._filling.begun:
             # A page's claim alone takes no room from others: upstream's own word does.
             await self._filling.make_room(None if stream.length is None else self._length)

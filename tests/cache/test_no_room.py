@@ -204,3 +204,29 @@ async def test_no_room__commit_refused(
         await fetch(daemon, url)
         await assert_in_step(daemon)
         assert list(blobs_in(daemon)) == [wheel.sha256]
+
+
+@pytest.mark.usefixtures("full_disk")
+async def test_no_room__small_file(tmp_path: Path, upstream: FakeUpstream) -> None:
+    """Room for a small file is made while upstream is asked; without it each client has it still.
+
+    Nothing stays reserved, and nothing is left behind.
+    """
+    small = make_wheel("small", "1.0", size_bytes=20_000)
+    upstream.add("small", small)
+    async with running(tmp_path, upstream.url) as daemon:
+        url = await daemon.file_url("small", small.filename)
+        for _ in range(2):
+            assert (await fetch(daemon, url)).body == small.body
+        await assert_nothing_kept(daemon)
+
+
+async def test_no_room__small_file_is_nowhere(tmp_path: Path, upstream: FakeUpstream) -> None:
+    """Where upstream has it not, the room that was made for it is given back."""
+    small = make_wheel("small", "1.0", size_bytes=20_000)
+    upstream.add("small", small)
+    async with running(tmp_path, upstream.url) as daemon:
+        url = await daemon.file_url("small", small.filename)
+        upstream.fault("*.whl", "status", code=404)
+        assert (await fetch(daemon, url)).status != 200
+        await assert_nothing_kept(daemon)
