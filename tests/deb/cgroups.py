@@ -7,8 +7,10 @@ same names. Two machines in one group would take each other's services for their
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
+GONE_SECONDS = 20.0
 # The hierarchies that a service manager works in: its own of version 1, and version 2.
 _KINDS = {"name=systemd", ""}
 
@@ -26,13 +28,20 @@ def make_groups(name: str) -> list[Path]:
 
 
 def remove_groups(groups: list[Path]) -> None:
-    """Remove them with everything below; whatever ran in there has ended."""
+    """Remove them with everything below; whatever ran in there has been killed."""
+    until = time.monotonic() + GONE_SECONDS
     for group in groups:
-        below = [path for path in group.rglob("*") if path.is_dir()]
-        for path in [*sorted(below, reverse=True), group]:
-            # Groups of the machine's own processes may go while we look.
-            with contextlib.suppress(FileNotFoundError):
-                path.rmdir()
+        # Busy until the last of the killed has gone.
+        while not _removed(group) and time.monotonic() < until:
+            time.sleep(0.05)
+
+
+def _removed(group: Path) -> bool:
+    below = [path for path in group.rglob("*") if path.is_dir()]
+    for path in [*sorted(below, reverse=True), group]:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+    return not group.exists()
 
 
 def _mounted(kind: str) -> Path | None:

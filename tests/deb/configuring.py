@@ -10,8 +10,12 @@ CONFIGURATION = "/etc/pypicached/pypicached.toml"
 
 def configure(machine: Machine, index: Index, *before: str, extra: str = "") -> None:
     """Write a configuration: the lines `before`, then this index with the lines `extra`."""
-    table = ["[[index]]", 'name = "local"', f'url = "{index.url}"', extra]
-    machine.write(CONFIGURATION, "\n".join([*before, *table, ""]))
+    machine.write(CONFIGURATION, render(index.url, *before, extra=extra))
+
+
+def render(url: str, *before: str, extra: str = "") -> str:
+    """Return the text of a configuration with an index at that URL."""
+    return "\n".join([*before, "[[index]]", 'name = "local"', f'url = "{url}"', extra, ""])
 
 
 def drop_in(machine: Machine, unit: str, text: str, name: str = "test") -> None:

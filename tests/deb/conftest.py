@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deb.configuring import configure
-from tests.deb.index import Index
+from tests.deb.configuring import CONFIGURATION, render
+from tests.deb.index import URL, Index
 from tests.deb.layers import Layers
 from tests.deb.machine import Machine
 from tests.deb.packages import DIRECTORY, Packages, find_packages, suite
@@ -57,15 +58,19 @@ def packages() -> Packages:
 @pytest.fixture(scope="session")
 def layers(packages: Packages) -> Iterator[Layers]:
     """Disks to start from."""
+    # Whoever ends us this way wants no disks and mounts to stay behind, either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Not pytest's own: that keeps those of the last runs, hundreds of megabytes each.
     with tempfile.TemporaryDirectory(prefix="deb-") as directory:
         yield Layers(Path(directory), suite(), packages)
 
 
 @pytest.fixture
-def machine(layers: Layers) -> Iterator[Machine]:
+def machine(layers: Layers, request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A build host with our packages installed, just booted."""
-    with layers.booted(layers.installed) as machine:
+    # Before it boots, so that its daemon need not be restarted.
+    files = {CONFIGURATION: render(URL)} if "host" in request.fixturenames else {}
+    with layers.booted(layers.installed, files) as machine:
         yield machine
 
 
@@ -93,6 +98,5 @@ def visitor(machine: Machine) -> Iterator[Visitor]:
 @pytest.fixture
 def host(machine: Machine, index: Index) -> Machine:
     """A build host whose daemon is in front of the index."""
-    configure(machine, index)
-    machine.systemctl("restart", "pypicached.service")
+    assert index.url == URL
     return machine

@@ -10,6 +10,7 @@ from tests.fake.upstream import Origin
 from tests.proxy import FakeProxy
 
 PORT = 8100
+URL = f"http://127.0.0.1:{PORT}/simple/"
 
 
 class Index(ThreadedFakeUpstream):

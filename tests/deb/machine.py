@@ -7,7 +7,6 @@ the test ends.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import re
@@ -70,6 +69,12 @@ class Machine:
         """What differs from the layers below; a layer itself once the machine is off."""
         return self.disk / "upper"
 
+    def place(self, path: str, text: str) -> None:
+        """Write a file before it is booted."""
+        where = self.upper / path.lstrip("/")
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.write_text(text)
+
     # ── life ─────────────────────────────────────────────────────────────────────────────────
 
     def __enter__(self) -> Self:
@@ -130,7 +135,6 @@ class Machine:
             # unshare takes the whole namespace along.
             self._process.kill()
             self._process.wait()
-            _until_gone(self.leader)
         remove_groups(self._groups)
         self._process, self._groups = None, []
 
@@ -268,15 +272,3 @@ def _only_child(pid: int) -> int:
     children = re.findall(r"\d+", Path(f"/proc/{pid}/task/{pid}/children").read_text())
     assert len(children) == 1, (pid, children)
     return int(children[0])
-
-
-def _until_gone(pid: int) -> None:
-    """Wait for a process that is nobody's child of ours any more."""
-    if pid == 0:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(pid)
-        try:
-            select.select([descriptor], [], [], BOOT_SECONDS)
-        finally:
-            os.close(descriptor)

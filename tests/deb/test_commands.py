@@ -49,9 +49,9 @@ def test_status__line_for_systemctl(host: Machine) -> None:
     assert "127.0.0.1:3143" in host.out("systemctl", "status", "pypicached.service")
 
 
-def test_manual__is_there(host: Machine, packages: object) -> None:
+def test_manual__is_there(machine: Machine) -> None:
     """The manual page and the completions are in the packages."""
-    files = host.out("dpkg", "-L", "pypicached", "pypicached-client").split("\n")
+    files = machine.out("dpkg", "-L", "pypicached", "pypicached-client").split("\n")
     for name in (
         "/usr/share/man/man1/pypicached.1.gz",
         "/usr/share/bash-completion/completions/pypicached",
