@@ -57,6 +57,9 @@ def test_manual__is_there(machine: Machine) -> None:
         "/usr/share/bash-completion/completions/pypicached",
         "/usr/share/zsh/vendor-completions/_pypicached",
         "/usr/share/fish/vendor_completions.d/pypicached.fish",
+        "/usr/share/bash-completion/completions/pypicached-client",
+        "/usr/share/zsh/vendor-completions/_pypicached-client",
+        "/usr/share/fish/vendor_completions.d/pypicached-client.fish",
         "/usr/share/doc/pypicached/README.Debian",
         "/usr/share/doc/pypicached/copyright",
     ):

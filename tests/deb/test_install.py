@@ -56,6 +56,30 @@ def test_install__after_a_boot(machine: Machine, visitor: Visitor) -> None:
     assert machine.state("pypicached-prune.timer") == "inactive"
 
 
+def test_install__taken_port(host: Machine) -> None:
+    """Where another program has the port, apt's last words say so, and it starts once that ends."""
+    host.run("apt-get", "-qq", "remove", "pypicached")
+    server = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "3143"]
+    host.run("systemd-run", "--unit=other", *server)
+    reached = "import socket; socket.create_connection(('127.0.0.1', 3143))"
+    host.shell(f'until python3 -c "{reached}" 2>/dev/null; do sleep 0.1; done')
+    assert "port 3143 is in use (ss -ltnp)" in install(host)
+    assert host.state("pypicached.socket") == "failed"
+    host.systemctl("stop", "other.service")
+    active = [f"systemctl -q is-active {unit}" for unit in UNITS]
+    host.shell(f"until {' && '.join(active)}; do sleep 0.2; done")
+
+
+def test_remove__while_pip_leads_here(host: Machine) -> None:
+    """Who removes the cache is told of the files that lead to it; the removal goes on."""
+    host.run("pypicached-client", "enable", "--uv")
+    done = host.run("apt-get", "-qq", "remove", "pypicached")
+    said = done.stdout + done.stderr
+    for file in ("/etc/pip.conf", "/etc/uv/uv.toml"):
+        assert f"pypicached: {file} leads to the cache that is being removed" in said
+    assert not host.exists("/usr/bin/pypicached")
+
+
 def test_remove__keeps_settings_and_cache(
     host: Machine, visitor: Visitor, index: Index, six: DistFile
 ) -> None:

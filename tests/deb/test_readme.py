@@ -26,7 +26,7 @@ def commands() -> list[str]:
 
 def test_readme__word_by_word(layers: Layers) -> None:
     """Every command works in its order; after `enable` plain pip goes through the cache."""
-    installing, *after, removing, purging, last = commands()
+    installing, *after, unpointing, removing, purging = commands()
     assert installing.startswith("apt install")
     with layers.booted(layers.tools) as machine, Index(machine) as index:
         index.add("six", make_wheel("six", "1.16.0"))
@@ -38,9 +38,9 @@ def test_readme__word_by_word(layers: Layers) -> None:
         assert "local" in machine.shell(pip, user="builder")
         assert index.count("*/six-*.whl") == 1
         assert machine.exists("/etc/uv/uv.toml")
+        machine.shell(unpointing)
+        assert not machine.exists("/etc/pip.conf")
         machine.shell(removing)
         assert machine.exists("/etc/pypicached/pypicached.toml")
         machine.shell(purging)
         assert not machine.exists("/etc/pypicached")
-        machine.shell(last)
-        assert not machine.exists("/etc/pip.conf")
