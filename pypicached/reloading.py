@@ -121,7 +121,12 @@ class Reloading:
         Raises BusyError while the daemon starts or stops, LedgerError: then nothing changed either.
         """
         # To its end whatever becomes of the caller.
-        return await asyncio.shield(asyncio.ensure_future(self._in_turn()))
+        turn = asyncio.ensure_future(self._in_turn())
+        try:
+            return await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            turn.add_done_callback(_log_failure)
+            raise
 
     async def _in_turn(self) -> ReloadAnswer:
         async with self._turn:
@@ -226,3 +231,12 @@ class Reloading:
             needs_restart=restart,
             warnings=read.warnings,
         )
+
+
+def _log_failure(turn: asyncio.Task[ReloadAnswer]) -> None:
+    """Log why nothing came of a reload whose caller has gone."""
+    error = None if turn.cancelled() else turn.exception()
+    if isinstance(error, PypicachedError):
+        event(logger, logging.WARNING, str(error))
+    elif error is not None:
+        logger.error("a reload failed", exc_info=error)

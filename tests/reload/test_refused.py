@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sqlite3
 import threading
@@ -149,6 +150,27 @@ async def test_refused__a_disk_that_hangs(
     hanging.set()
     with pytest.raises(BusyError, match="the daemon is stopping"):
         await waiting
+
+
+async def test_refused__nobody_waits_for_it(
+    world: World, hanging: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a stop takes the caller away first, the log has one sentence, and no traceback."""
+    async with world.running("") as daemon:
+        hanging.clear()
+        waiting = asyncio.create_task(reload(daemon))
+        reading = daemon.daemon.reloading
+        assert reading is not None
+        await until(lambda: reading._reading._running is not None)
+        daemon.daemon._refuse_reloads()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        hanging.set()
+        await until(lambda: "the daemon is stopping" in caplog.text)
+        del waiting
+        gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_refused__by_a_mistake_of_ours(
