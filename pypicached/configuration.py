@@ -89,15 +89,14 @@ class Configuration:
 
     async def problems(self) -> list[str]:
         """Return what an operator should know."""
-        found = [*self._loaded.warnings, *self.notes]
-        if self.needs_restart:
-            found.append(f"needs a restart: {', '.join(self.needs_restart)}")
         try:
             seen, sockets = await self._looking.run(self._look)
-            found += sockets
             news = self._compare(seen)
         except NoAnswerError:
-            news = f"{self.place} cannot be looked at: its disk does not answer"
+            sockets, news = [], f"{self.place} cannot be looked at: its disk does not answer"
+        found = [*self._loaded.warnings, *self.notes, *sockets]
+        if self.needs_restart:
+            found.append(f"needs a restart: {', '.join(self.needs_restart)}")
         if self._refused is not None:
             found.append(self._refused[0])
         elif news is not None:
