@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 from pypicached.cli import hints, service
 from pypicached.cli.config import app
 from pypicached.settings import places
+from tests.cli.fake_systemd import FakeSystemd
 
 SOCKET = """LoadState=loaded
 ActiveState=active
@@ -34,20 +34,14 @@ class Host:
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "pypicached.toml"
-        self._units = directory / "units"
-        self._units.mkdir()
-        systemctl = directory / "bin" / "systemctl"
-        systemctl.parent.mkdir()
-        units = shlex.quote(str(self._units))
-        systemctl.write_text(f'#!/bin/sh\nfor unit; do :; done\ncat {units}/"$unit"\n')
-        systemctl.chmod(0o755)
+        self._systemd = FakeSystemd(directory)
         self.tell("pypicached.socket", SOCKET)
         self.tell("pypicached-control.socket", CONTROL)
         self.tell("pypicached.service", SERVICE.format(""))
 
     def tell(self, unit: str, properties: str) -> None:
         """Let systemd say this of a unit."""
-        (self._units / unit).write_text(properties)
+        self._systemd.tell(unit, properties)
 
     def check(self, configuration: str) -> list[dict[str, str]]:
         """Return the hints for a configuration that has no problem, but for what they mend."""

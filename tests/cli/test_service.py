@@ -5,7 +5,6 @@ systemd is a program of that name on PATH, which says what the real one says (sy
 
 from __future__ import annotations
 
-import shlex
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typer.testing import CliRunner, Result
 from pypicached.cli.app import app
 from pypicached.control import exchange
 from pypicached.settings import places
+from tests.cli.fake_systemd import FakeSystemd
 from tests.control.daemon import FakeOperations, serving
 
 FAILING = "ActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainStatus=2\n"
@@ -29,20 +29,14 @@ class System:
 
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "control.sock"
-        self._units = directory / "units"
-        self._units.mkdir()
-        systemctl = directory / "bin" / "systemctl"
-        systemctl.parent.mkdir()
-        units = shlex.quote(str(self._units))
-        systemctl.write_text(f'#!/bin/sh\nfor unit; do :; done\ncat {units}/"$unit"\n')
-        systemctl.chmod(0o755)
+        self._systemd = FakeSystemd(directory)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.socket))
         self.listener.listen()
 
     def tell(self, properties: str, unit: str = "pypicached.service") -> None:
         """Let systemd say this of a unit."""
-        (self._units / unit).write_text(properties)
+        self._systemd.tell(unit, properties)
 
     def status(self) -> Result:
         """Ask the service how it is."""
