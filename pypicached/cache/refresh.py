@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -176,7 +177,7 @@ class Refresh:
         ) as answer:
             now = self._now()
             if answer.outcome == "unchanged" and before is not None:
-                await self._note(self._changes.note_unchanged(before), project)
+                await self._note(partial(self._changes.note_unchanged, before), project)
                 return await self._renew(before, now)
             if answer.outcome == "absent":
                 return await self._store_absence(project, before, now)
@@ -207,7 +208,7 @@ class Refresh:
         row = self._row(project, answer, now, status=page.status)
         # The ledger's thread is asked while this one renders.
         _, _, packed, odd_paths = await asyncio.gather(
-            self._note(self._changes.note_page(self._connection.name, page), project),
+            self._note(partial(self._changes.note_page, self._connection.name, page), project),
             on_parsed(row, page),
             self._pack(page),
             in_steps(odd_keys(page)),
@@ -229,10 +230,10 @@ class Refresh:
         small = len(page.files) <= INLINE_FILES
         return _packed(page) if small else await self._disk.run(_packed, page)
 
-    async def _note(self, changes: Awaitable[None], project: str) -> None:
+    async def _note(self, note: Callable[[], Awaitable[None]], project: str) -> None:
         """Have changes taken in; what the ledger does not take now is compared the next time."""
         try:
-            await changes
+            await note()
         except LedgerError as error:
             event(logger, logging.ERROR, str(error), index=self._connection.name, project=project)
 
@@ -305,7 +306,7 @@ class Refresh:
             fetched_at=now,
             checked_at=now,
         )
-        await self._note(self._changes.note_absence(row.index, project), project)
+        await self._note(partial(self._changes.note_absence, row.index, project), project)
         self._quarantine.note(row)
         await self._put(row)
         return Brought(row)
