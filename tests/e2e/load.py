@@ -11,7 +11,7 @@ import asyncio
 import random
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -57,10 +57,17 @@ class Load:
     def wait_for(self, more: int) -> None:
         """Return once so many more requests have been answered."""
         goal = self.answered + more
+        self._wait(lambda: self.answered >= goal, "nothing is answered")
+
+    def wait_for_connections(self, number: int) -> None:
+        """Return once so many connections have been made since the beginning."""
+        self._wait(lambda: self.connections >= number, "nobody connects again")
+
+    def _wait(self, reached: Callable[[], bool], otherwise: str) -> None:
         with self._progress:
-            assert self._progress.wait_for(
-                lambda: self.answered >= goal or self.failures, END_SECONDS
-            ), "nothing is answered"
+            assert self._progress.wait_for(lambda: reached() or self.failures, END_SECONDS), (
+                otherwise
+            )
 
     async def _run(self) -> None:
         await asyncio.gather(*(self._client(number) for number in range(self._clients)))
@@ -69,7 +76,9 @@ class Load:
         position = number
         while not self._stop.is_set():
             reader, writer = await asyncio.open_connection(*self._address)
-            self.connections += 1
+            with self._progress:
+                self.connections += 1
+                self._progress.notify_all()
             try:
                 kept = True
                 while kept and not self._stop.is_set():

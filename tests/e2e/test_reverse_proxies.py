@@ -184,11 +184,17 @@ def test_front__uses_connections_again(
     if "nginx-prefix" in request.node.name:
         pytest.skip("lines within a site that exists have no `upstream`, which is what keeps them")
     upstream.add("app", make_wheel("app", "1.0"))
-    for _ in range(30):
-        with asking(front, "/simple/app/") as answer:
-            assert answer.read()
-    # A connection that was closed leaves a socket behind for a minute (TIME_WAIT).
-    assert _sockets_at(urlsplit(daemon.url).port) <= 4
+    new = []
+    for _ in range(4):
+        before = _sockets_at(urlsplit(daemon.url).port)
+        for _ in range(10):
+            with asking(front, "/simple/app/") as answer:
+                assert answer.read()
+        # A connection that was closed leaves a socket behind for a minute (TIME_WAIT).
+        new.append(_sockets_at(urlsplit(daemon.url).port) - before)
+    # Now and then one is not back in its pool when the next client comes.
+    assert min(new) == 0
+    assert sum(new) < 10
 
 
 def _sockets_at(port: int | None) -> int:
