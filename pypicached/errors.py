@@ -155,6 +155,36 @@ class OfflineError(PypicachedError):
         self.reason = f"offline: {what}"
 
 
+# ── stores ───────────────────────────────────────────────────────────────────────────────────
+
+
+class StoreError(PypicachedError):
+    """A store of blobs did not do what was asked of it.
+
+    `reason` is a short ASCII phrase of ours (under 80 characters); absence is told only by
+    BlobMissingError.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the store {reason}")
+        self.reason = reason
+
+
+class StoreUnavailableError(StoreError):
+    """No usable answer in time: refused, reset, timed out, 5xx, asked to slow down."""
+
+
+class StoreRefusedError(StoreError):
+    """The store answers, and does not let us: credentials, rights, quota, no such bucket."""
+
+
+class BlobMissingError(StoreError):
+    """There is no such blob, for certain."""
+
+    def __init__(self) -> None:
+        super().__init__("has no such blob")
+
+
 # ── room ─────────────────────────────────────────────────────────────────────────────────────
 
 
