@@ -7,6 +7,7 @@ client that stops reading is let go; a slow one is not: parts are small until it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from io import FileIO
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from pypicached.cache.download import Download
 from pypicached.web.exchange import ClientGoneError, Exchange
+from pypicached.web.flowing import Flow
 
 IDLE_SECONDS = 60.0
 # A first part that takes the whole idle time is a client of 4 KB/s: slower ones are let go.
@@ -30,13 +32,18 @@ LARGER_PIECE_BYTES = 512 * 1024
 
 
 class Sender:
-    """Sends parts of one open file to one client. Used by one task."""
+    """Sends parts of one open file to one client. Used by one task, and closed by it."""
 
     def __init__(self, request: web.BaseRequest, fd: int) -> None:
         self._request = request
-        # `sendfile` wants a file object; the descriptor stays the caller's.
-        self._file = FileIO(fd, "rb", closefd=False)
+        self._fd = fd
+        self._flow: Flow | None = None
         self._part_bytes = FIRST_PART_BYTES
+
+    def close(self) -> None:
+        """Let go of the connection; the file stays the caller's."""
+        if self._flow is not None:
+            self._flow.close()
 
     async def send(self, start: int, stop: int) -> None:
         """Send the bytes from `start` to `stop`; ClientGoneError if they cannot be."""
@@ -52,19 +59,29 @@ class Sender:
         transport = self._request.transport
         if transport is None or transport.is_closing():
             raise ClientGoneError
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(IDLE_SECONDS):
-                sent = await loop.sendfile(transport, self._file, start, count)
+                sent = await self._pass(transport, start, count)
         except (ConnectionError, TimeoutError) as error:
             raise ClientGoneError from error
         if sent < count:
             raise OSError(f"the file ended {count - sent} bytes early")
 
+    async def _pass(self, transport: asyncio.Transport, start: int, count: int) -> int:
+        if transport.get_write_buffer_size():
+            # The head is still on its way: asyncio knows how to wait for that.
+            with FileIO(self._fd, "rb", closefd=False) as file:
+                loop = asyncio.get_running_loop()
+                return await loop.sendfile(transport, file, start, count)
+        if self._flow is None:
+            self._flow = Flow(transport)
+        return await self._flow.send(self._fd, start, count)
+
 
 async def send_stored(request: web.BaseRequest, fd: int, start: int, stop: int) -> None:
     """Send a part of a stored blob."""
-    await Sender(request, fd).send(start, stop)
+    with contextlib.closing(Sender(request, fd)) as sender:
+        await sender.send(start, stop)
 
 
 async def send_growing(request: web.BaseRequest, download: Download, start: int, stop: int) -> None:
@@ -74,11 +91,11 @@ async def send_growing(request: web.BaseRequest, download: Download, start: int,
     """
     fd = download.open_reader()
     try:
-        sender = Sender(request, fd)
-        while start < stop:
-            reach = min(await download.wait_beyond(start), stop)
-            await sender.send(start, reach)
-            start = reach
+        with contextlib.closing(Sender(request, fd)) as sender:
+            while start < stop:
+                reach = min(await download.wait_beyond(start), stop)
+                await sender.send(start, reach)
+                start = reach
     finally:
         os.close(fd)
 
