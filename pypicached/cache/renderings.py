@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 from multidict import CIMultiDict
 
-from pypicached.cache.codings import LARGE_GZIP_LEVEL, compressed, encode, unpack
+from pypicached.cache.codings import compressed, encode, unpack
 from pypicached.cache.filtering import filtered
 from pypicached.cache.sidecars import with_sidecars
 from pypicached.cache.stepping import each_in_turn, in_steps
@@ -148,7 +148,7 @@ async def _encoded_beside(pieces: Iterator[bytes], coding: str, disk: DiskPool) 
 
 
 def _joined(pieces: Iterator[bytes], coding: str) -> bytes:
-    return b"".join(compressed(pieces, coding, gzip_level=LARGE_GZIP_LEVEL))
+    return b"".join(compressed(pieces, coding))
 
 
 def only_cached(page: ProjectPage, cached: Mapping[str, Container[str]]) -> ProjectPage:

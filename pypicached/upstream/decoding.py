@@ -6,15 +6,18 @@ page would hide the other half of a project.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
+
+from isal import isal_zlib
 
 from pypicached.errors import UpstreamAnswerError, UpstreamUnavailableError
 
 # The largest piece that one packet may become before its size is looked at.
 PIECE_BYTES = 1024 * 1024
-# zlib.decompressobj: 16 for a gzip wrapper, 0 or the raw form for deflate.
-GZIP_BITS, ZLIB_BITS, RAW_BITS = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+# zlib's wbits: 16 for a gzip wrapper, 0 or the raw form for deflate.
+GZIP_BITS, ZLIB_BITS, RAW_BITS = 16 + 15, 15, -15
+# Its stubs take the class for an instance.
+_NOT_ZIPPED: type[Exception] = isal_zlib.error  # type: ignore[assignment]
 
 
 class Identity:
@@ -34,19 +37,19 @@ class Zipped:
     def __init__(self, index: str, *, deflate: bool) -> None:
         self._index = index
         self._deflate = deflate
-        self._stream = zlib.decompressobj(ZLIB_BITS if deflate else GZIP_BITS)
+        self._stream = isal_zlib.decompressobj(ZLIB_BITS if deflate else GZIP_BITS)
         self._begun = False
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Yield decoded pieces of bounded size. Raises UpstreamAnswerError for other bytes."""
         try:
             if self._deflate and not self._begun and data[0] & 0x0F != 8:
-                self._stream = zlib.decompressobj(RAW_BITS)
+                self._stream = isal_zlib.decompressobj(RAW_BITS)
             self._begun = True
             while data:
                 yield self._stream.decompress(data, PIECE_BYTES)
                 data = self._stream.unconsumed_tail
-        except zlib.error as error:
+        except _NOT_ZIPPED as error:
             raise UpstreamAnswerError(self._index, "sent a page that does not unpack") from error
 
     def finish(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import io
 import os
 import shutil
 from collections.abc import Callable, Collection
@@ -17,7 +16,6 @@ from pypicached.cache.blobs import Removal
 from pypicached.cache.pace import Pace
 from pypicached.cache.stored_files import FileKey, Hit
 from pypicached.ledger import CachedFile
-from pypicached.web import sending
 from tests.cache.client import assert_in_step, blobs_in, fetch, settled, until
 from tests.cache.test_verifying import flip, replace_by
 from tests.fake import DistFile, FakeUpstream, make_wheel
@@ -227,16 +225,6 @@ async def test_damage__what_was_just_kept_is_known(
 # ── a disk that fails ────────────────────────────────────────────────────────────────────────
 
 
-class _BadSector(io.FileIO):
-    """A file whose bytes the disk does not give back: not to `sendfile`, not to a read."""
-
-    def fileno(self) -> int:
-        raise io.UnsupportedOperation
-
-    def readinto(self, _buffer: object) -> int:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-
 async def test_damage__disk_error_while_it_is_sent(
     tmp_path: Path, upstream: FakeUpstream, large: DistFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,7 +232,7 @@ async def test_damage__disk_error_while_it_is_sent(
     path, blob = await store(tmp_path, upstream, large)
     async with running(tmp_path, upstream.url) as daemon:
         with monkeypatch.context() as patch:
-            patch.setattr(sending, "FileIO", _BadSector)
+            patch.setattr(os, "sendfile", _failing_to_send(os.sendfile, blob))
             patch.setattr(os, "read", _failing(os.read, blob))
             got = await fetch(daemon, daemon.url + path)
             assert (got.status, got.whole) == (200, False)
@@ -277,6 +265,20 @@ def _failing(read: Callable[[int, int], bytes], blob: Path) -> Callable[[int, in
         if os.fstat(fd).st_ino == bad:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return read(fd, length)
+
+    return refuse
+
+
+def _failing_to_send(
+    send: Callable[[int, int, int, int], int], blob: Path
+) -> Callable[[int, int, int, int], int]:
+    """Return an `os.sendfile` for which the present file at `blob` has a bad sector."""
+    bad = blob.stat().st_ino
+
+    def refuse(out: int, fd: int, offset: int, count: int) -> int:
+        if os.fstat(fd).st_ino == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return send(out, fd, offset, count)
 
     return refuse
 

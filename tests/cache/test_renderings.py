@@ -77,13 +77,13 @@ async def test_rendering__encoded_meanwhile(
     """The first piece is taken to be encoded before the last one is rendered."""
     taken, seen = threading.Event(), []
 
-    def telling(pieces: Iterable[bytes], coding: str, *, gzip_level: int) -> Iterator[bytes]:
+    def telling(pieces: Iterable[bytes], coding: str) -> Iterator[bytes]:
         def each() -> Iterator[bytes]:
             for piece in pieces:
                 taken.set()
                 yield piece
 
-        return compressed(each(), coding, gzip_level=gzip_level)
+        return compressed(each(), coding)
 
     def slow(page: ProjectPage, prefix: str) -> Iterator[bytes]:
         yield b"first"
