@@ -175,7 +175,21 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreRefusedError(StoreError):
-    """The store answers, and does not let us: credentials, rights, quota, no such bucket."""
+    """The store answers, and does not let us: credentials, rights, quota, no such bucket.
+
+    `code` is the store's own word for it, if it has one.
+    """
+
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class WrongBytesError(StoreRefusedError):
+    """What was to be stored under a digest are not its bytes: our own copy is damaged."""
+
+    def __init__(self) -> None:
+        super().__init__("was given bytes that are not those of the digest")
 
 
 class BlobMissingError(StoreError):

@@ -49,12 +49,12 @@ class Store(Protocol):
         """Return what is known of a blob; None if it is certain that there is none."""
 
     def get(self, sha256: str, *, offset: int = 0) -> AbstractAsyncContextManager[BlobStream]:
-        """Open a blob from `offset` on. Raises BlobMissingError."""
+        """Open a blob from `offset` on; beyond its end is nothing. Raises BlobMissingError."""
 
     async def put(self, sha256: str, path: Path) -> None:
         """Store the bytes of a file as a blob: whole, or not at all. One that is there is replaced.
 
-        Raises OSError if the file cannot be read; StoreRefusedError if its bytes are not `sha256`'s.
+        Raises OSError if the file cannot be read; WrongBytesError if its bytes are not `sha256`'s.
         """
 
     async def refresh(self, sha256: str) -> bool:

@@ -1,0 +1,144 @@
+"""One client of one bucket: how it is opened, and how long it waits.
+
+Only this module and `s3_errors` know of aiobotocore. They are imported when a bucket is opened,
+which takes a while and tens of megabytes. Nothing is tried twice here: whoever calls knows whether
+that is worth it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiobotocore.session
+import aiohttp
+from aiobotocore.config import AioConfig
+
+from pypicached.errors import StoreRefusedError, StoreUnavailableError
+from pypicached.store.access import BucketAccess
+from pypicached.store.s3_errors import explained
+
+CONNECT_SECONDS = 2.0
+# For the answer to what sends nothing to speak of, and for each piece of a body.
+READ_SECONDS = 5.0
+# For the answer to what was sent: a store that keeps copies waits for its disks.
+WRITTEN_SECONDS = 30.0
+# For what the store moves by itself: gigabytes from one of its disks to another.
+MOVED_SECONDS = 120.0
+# Sending slower than this counts as no answer; nothing else bounds a peer that takes no bytes.
+SLOWEST_BYTES_PER_SECOND = 64 * 1024
+# Those who wait for one of them wait for an answer, and as long.
+_CONNECTIONS = 256
+
+
+@contextlib.asynccontextmanager
+async def open_client(access: BucketAccess) -> AsyncIterator[S3Client]:
+    """Open the client of a bucket; asks nothing of it. Raises StoreError."""
+    # Signatures and tokens stand in what they log in detail.
+    for name in ("botocore", "aiobotocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    session = aiobotocore.session.get_session()
+    async with contextlib.AsyncExitStack() as stack:
+        with explained():
+            try:
+                made = await stack.enter_async_context(
+                    session.create_client(
+                        "s3",
+                        endpoint_url=access.endpoint_url,
+                        region_name=access.region,
+                        aws_access_key_id=access.access_key_id,
+                        aws_secret_access_key=access.secret_access_key,
+                        config=_config(access),
+                    )
+                )
+            except ValueError:
+                raise StoreRefusedError("cannot be at such an endpoint_url") from None
+        yield S3Client(made, access.bucket)
+
+
+def _config(access: BucketAccess) -> AioConfig:
+    return AioConfig(
+        signature_version="s3v4",
+        s3={"addressing_style": access.addressing},
+        connect_timeout=CONNECT_SECONDS,
+        # `S3Client` is stricter, and knows what each request may take.
+        read_timeout=MOVED_SECONDS,
+        max_pool_connections=_CONNECTIONS,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        # Else bodies over TLS have trailers, which Ceph answers with 411.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        user_agent_extra="pypicached",
+        # Its models are read by a thread, not by the event loop.
+        warm_up_loader_caches=True,
+    )
+
+
+class S3Client:
+    """Requests to one bucket; any number at once.
+
+    Operations go by their names in S3's API, in snake case. All raise StoreError.
+    `answered_at` is when one succeeded last, by the monotonic clock: then the bucket was there.
+    """
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self.bucket = bucket
+        self.answered_at = float("-inf")
+
+    async def ask(
+        self, operation: str, *, within: float = READ_SECONDS, **parameters: Any
+    ) -> dict[str, Any]:
+        """Do what sends no bytes to speak of, in so many seconds."""
+        with explained():
+            async with asyncio.timeout(within):
+                method = getattr(self._client, operation)
+                answer: dict[str, Any] = await method(Bucket=self.bucket, **parameters)
+        self.answered_at = time.monotonic()
+        return answer
+
+    async def send(self, operation: str, body: bytes, **parameters: Any) -> dict[str, Any]:
+        """Do what sends a body."""
+        within = CONNECT_SECONDS + len(body) / SLOWEST_BYTES_PER_SECOND + WRITTEN_SECONDS
+        # As a file: aiohttp would copy bytes into its buffer all at once.
+        return await self.ask(operation, within=within, Body=io.BytesIO(body), **parameters)
+
+    async def move(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Do what makes the store itself do something that may take long."""
+        return await self.ask(operation, within=MOVED_SECONDS, **parameters)
+
+    async def sign(self, operation: str, key: str, seconds: int) -> str:
+        """Return a URL with which anybody may do an operation on an object for so long."""
+        with explained():
+            url: str = await self._client.generate_presigned_url(
+                operation, Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
+            )
+            return url
+
+
+class Body:
+    """The bytes of an answer to `get_object`, as they arrive."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        # The wrapper around aiohttp's response would wait for a number of bytes.
+        self._response: aiohttp.ClientResponse = answer["Body"].raw_stream
+        self._left = int(answer["ContentLength"])
+
+    async def read_some(self) -> bytes:
+        """Return what has arrived, at least a byte; empty at the end. Raises StoreError."""
+        with explained():
+            async with asyncio.timeout(READ_SECONDS):
+                piece = await self._response.content.readany()
+        self._left -= len(piece)
+        if self._left < 0 or (self._left and not piece):
+            raise StoreUnavailableError("sent another length than it had announced")
+        return piece
+
+    def close(self) -> None:
+        """Let go of the connection; it stays open for others only if all was read."""
+        self._response.close()
