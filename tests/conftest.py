@@ -12,6 +12,8 @@ import pytest
 
 from tests.rules import rules_in
 
+pytest_plugins = ["tests.s3.fixtures"]
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Give each test the numbers of its rules as keywords."""

@@ -21,7 +21,7 @@ class StoredBlob(msgspec.Struct, frozen=True):
     """A blob as its store tells of it.
 
     `kept_at` is when it was put there or last refreshed, by the store's own clock, in seconds since
-    the epoch.
+    the epoch; a store may leave off the fraction.
     """
 
     sha256: str
