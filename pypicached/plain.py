@@ -5,7 +5,8 @@ from __future__ import annotations
 from pypicached.cache.stored import Times
 from pypicached.ownership import IndexRule
 from pypicached.policy import Rules
-from pypicached.settings import Index, Policy, Server, Settings
+from pypicached.settings import Index, Policy, Server, Settings, Store
+from pypicached.store import BucketAccess
 from pypicached.upstream import Limits
 from pypicached.web.clients import Clients
 from pypicached.web.files import Terms
@@ -71,4 +72,25 @@ def rules_of(policy: Policy) -> Rules:
         allow=policy.allow,
         exempt=policy.exempt,
         refuse_removed=policy.removed_files == "refuse",
+    )
+
+
+def bucket_of(store: Store) -> BucketAccess | None:
+    """Return how the bucket is reached, or None if there is none.
+
+    Reads the file with its secret key, if it has one: blocks on the disk, raises SettingsError.
+    """
+    s3 = store.s3
+    if store.kind != "s3":
+        return None
+    assert s3.bucket is not None
+    secret = s3.read_secret()
+    return BucketAccess(
+        bucket=s3.bucket,
+        prefix=s3.prefix,
+        endpoint_url=s3.endpoint_url,
+        region=s3.region,
+        access_key_id=s3.access_key_id,
+        secret_access_key=None if secret is None else secret.reveal(),
+        addressing=s3.addressing,
     )

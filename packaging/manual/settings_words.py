@@ -58,6 +58,13 @@ TYPES = (
 SECTIONS = {
     "server": "Where the daemon listens, whom it answers, and what it logs.",
     "cache": "Where things are kept, how much, and for how long they are fresh.",
+    "store": "Whether files are kept beyond this host's disk, for other hosts, too.",
+    "store.s3": (
+        "A bucket of any store that speaks S3, which a fleet of daemons shares. Each keeps what it "
+        "uses on its own disk as before; what is not there comes from the bucket, and from its "
+        "index only if the bucket does not have it. The key needs the rights to list the bucket, "
+        "and to get, put and delete objects."
+    ),
     "limits": "Bounds against hostile and broken peers.",
     "policy": "What is not served, whatever an index says and a client asks.",
     "audit": "What is remembered of clients, for `pypicached who`.",
@@ -147,6 +154,40 @@ SETTINGS = {
     "cache.offline": Words(
         "true or false", "Never ask an index; list and serve only what is cached."
     ),
+    "store.kind": Words('"local" or "s3"', "The disk alone, or a bucket behind it."),
+    "store.s3.bucket": Words("text", "Its name.", "required for kind s3"),
+    "store.s3.prefix": Words(
+        "text", "What stands before every key, so that a bucket can hold other things, too."
+    ),
+    "store.s3.endpoint_url": Words(
+        "URL", "Where the store is, if not at Amazon.", "that of the region"
+    ),
+    "store.s3.region": Words(
+        "text", "The region of the bucket.", "that of the environment or of ~/.aws/config"
+    ),
+    "store.s3.access_key_id": Words(
+        "text",
+        "The key to it, with a secret.",
+        "what the environment, ~/.aws or the role of the machine give",
+    ),
+    "store.s3.secret_access_key": Words(
+        "text", "The same as `secret_access_key_file`, readable for whoever reads this file."
+    ),
+    "store.s3.secret_access_key_file": Words("path", "A file of one line; see SECRETS."),
+    "store.s3.addressing": Words(
+        '"auto", "path" or "virtual"',
+        "Whether the bucket is named in the path or in the host of its URLs.",
+    ),
+    "store.s3.serve": Words(
+        '"proxy" or "redirect"',
+        "How clients get what is in the bucket: through the daemon, or straight from the store.",
+    ),
+    "store.s3.redirect_status": Words("301, 302, 307 or 308", "The status of such a redirect."),
+    "store.s3.public_url": Words(
+        "URL",
+        "Where clients get objects by their keys without a signature; redirects lead there.",
+        "redirects are signed, for an hour",
+    ),
     "limits.clients": Words("number", "Connections at a time; idle ones yield to new ones."),
     "limits.request_head": Words("duration", "How long a client may take to send a request."),
     "limits.page_size": Words(
@@ -232,7 +273,8 @@ project owns it. An index that fails is not skipped.
 
 SECRETS = """
 A password or token may stand in a file of its own, named by `password_file` or `token_file`. Such a
-file is read again when the index answers 401, and at a reload.
+file is read again when the index answers 401, and at a reload. `secret_access_key_file` is such a
+file, too, and is read at a start only.
 
 Under the system's service such files are in `/etc/pypicached/credentials/`, owned by root and with
 mode 0600. systemd hands copies of them over when the service starts: the file NAME is then

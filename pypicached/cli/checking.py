@@ -100,6 +100,9 @@ def _files(loaded: Loaded) -> Iterator[tuple[str, Path]]:
             # A credential is handed over by systemd, which may read everything.
             if path is not None and not credential_files.is_credential(path):
                 yield f"index.{index.name}.{name}", path
+    secret = loaded.settings.store.s3.secret_access_key_file
+    if secret is not None and not credential_files.is_credential(secret):
+        yield "store.s3.secret_access_key_file", secret
 
 
 def _is_system(path: Path | None) -> bool:

@@ -9,6 +9,7 @@ from pypicached.settings.changes import Change, differences, needs_restart, with
 from pypicached.settings.indexes import INDEX_FILES
 from pypicached.settings.load import Loaded, load
 from pypicached.settings.model import (
+    S3,
     SCHEMES,
     Audit,
     Cache,
@@ -20,6 +21,7 @@ from pypicached.settings.model import (
     Server,
     Settings,
     Share,
+    Store,
 )
 from pypicached.settings.places import Places, default_sockets, find_places
 from pypicached.settings.problems import Problem, describe
@@ -36,6 +38,7 @@ from pypicached.settings.units import (
 
 __all__ = [
     "INDEX_FILES",
+    "S3",
     "SCHEMES",
     "Audit",
     "Cache",
@@ -55,6 +58,7 @@ __all__ = [
     "Settings",
     "Share",
     "Source",
+    "Store",
     "default_sockets",
     "describe",
     "differences",

@@ -5,13 +5,14 @@ Tells keys, never values: some are secrets.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
-from pypicached.settings.model import Index, Settings
+from pypicached.settings.model import Index, Settings, section_of
 from pypicached.settings.schema import INDEX_KEYS, SECTIONS
 
+T = TypeVar("T", bound=msgspec.Struct)
 What = Literal["changed", "added", "removed", "reordered"]
 
 
@@ -24,7 +25,7 @@ class Change(msgspec.Struct, frozen=True):
 
 def needs_restart(change: Change) -> bool:
     """Whether a running daemon cannot take it in."""
-    section, _, name = change.key.partition(".")
+    section, _, name = change.key.rpartition(".")
     return section in SECTIONS and SECTIONS[section][name].restart
 
 
@@ -32,7 +33,7 @@ def differences(old: Settings, new: Settings) -> list[Change]:
     """Return what differs, in the order of PRODUCT section 4."""
     found = []
     for section, keys in SECTIONS.items():
-        was, is_now = getattr(old, section), getattr(new, section)
+        was, is_now = section_of(old, section), section_of(new, section)
         found += [
             Change(f"{section}.{key}") for key in keys if getattr(was, key) != getattr(is_now, key)
         ]
@@ -63,11 +64,15 @@ def _of_indexes(old: tuple[Index, ...], new: tuple[Index, ...]) -> list[Change]:
 def without_restart(running: Settings, new: Settings) -> Settings:
     """Return `new`, but for what stays as it is in `running` until the next start."""
     for section, keys in SECTIONS.items():
-        held = {
-            name: getattr(getattr(running, section), name)
-            for name, key in keys.items()
-            if key.restart
-        }
-        replaced = msgspec.structs.replace(getattr(new, section), **held)
-        new = msgspec.structs.replace(new, **{section: replaced})
+        was = section_of(running, section)
+        held = {name: getattr(was, name) for name, key in keys.items() if key.restart}
+        new = _replaced(new, section.split("."), held)
     return new
+
+
+def _replaced(struct: T, path: list[str], held: dict[str, object]) -> T:
+    """Return a struct with other values in the one that is reached by these attributes."""
+    if not path:
+        return msgspec.structs.replace(struct, **held)
+    first, *rest = path
+    return msgspec.structs.replace(struct, **{first: _replaced(getattr(struct, first), rest, held)})

@@ -7,6 +7,7 @@ a shell, the place is where the service's are while it runs.
 from __future__ import annotations
 
 import errno
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,7 +38,30 @@ def is_elsewhere(path: Path, env: Mapping[str, str]) -> bool:
     return is_credential(path) and _VARIABLE not in env
 
 
-def look_ahead(path: Path) -> tuple[str, tuple[str, str] | None]:
+def look_at(path: Path, env: Mapping[str, str]) -> tuple[tuple[str, ...] | None, str]:
+    """Return what is wrong with a file that a setting names and what to do, and a warning.
+
+    Neither, where it is there; one that only the daemon may see may be.
+    """
+    why = _why_unusable(path)
+    if not why:
+        return None, ""
+    if not is_elsewhere(path, env):
+        return _explain_missing(path, env) or (f"{path} {why}",), ""
+    warning, missing = _look_ahead(path)
+    return missing, warning
+
+
+def _why_unusable(path: Path) -> str:
+    """Return why a file cannot be used, or ""; one that only the daemon may see can."""
+    try:
+        is_directory = stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        return "" if error.errno == errno.EACCES else "does not exist"
+    return "is a directory" if is_directory else ""
+
+
+def _look_ahead(path: Path) -> tuple[str, tuple[str, str] | None]:
     """Return a warning about a credential that is not handed over now, and what is wrong, if known.
 
     Who may look into the directory that it comes from (root) knows whether the service will get it.
@@ -59,7 +83,7 @@ def look_ahead(path: Path) -> tuple[str, tuple[str, str] | None]:
     return (f"{name} is handed over at the next start of the service" if runs else ""), None
 
 
-def explain_missing(path: Path, env: Mapping[str, str]) -> tuple[str, str] | None:
+def _explain_missing(path: Path, env: Mapping[str, str]) -> tuple[str, str] | None:
     """Return what is wrong and what to do where a credential was not handed over.
 
     None for a path that is none of the credentials of this process.

@@ -21,7 +21,7 @@ from pypicached.settings.values import ask_for, find_nearest, name_type
 
 # A configuration with thousands of indexes or tens of thousands of rules stays below.
 _MAX_BYTES = 1024 * 1024
-# `index.name` is the deepest that means anything. Keys of thousands of parts take tomllib minutes.
+# `store.s3.bucket` is the deepest there is. Keys of thousands of parts take tomllib minutes.
 _DEEP_KEY = re.compile(r"""(?:\.[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+){30}""")
 _OUT_OF_RANGE = "not TOML that can be read: a number or a date is out of range"
 _TOO_DEEP = "not TOML that can be read: nested too deeply"
@@ -104,7 +104,7 @@ def _sorted(tables: dict[str, Any], problems: Problems, digest: str | None = Non
     for name, table in tables.items():
         if name == "index":
             continue
-        if name not in SECTIONS:
+        if name not in SECTIONS or "." in name:
             _note_unknown_top(name, table, problems)
         elif not isinstance(table, dict):
             problems.add(name, f"must be a table, not {name_type(table)}", f"write [{name}]")
@@ -116,17 +116,24 @@ def _sorted(tables: dict[str, Any], problems: Problems, digest: str | None = Non
 def _note_unknown_top(name: str, table: object, problems: Problems) -> None:
     shown = clean(name, 60)
     if isinstance(table, dict | list):
-        near = ask_for(find_nearest(name, [*SECTIONS, "index"]))
-        problems.add(shown, "unknown section", near)
+        # A person who writes [s3] means the one with that at its end.
+        last = {section.rpartition(".")[2]: section for section in [*SECTIONS, "index"]}
+        near = find_nearest(name, last)
+        problems.add(shown, "unknown section", ask_for(last[near] if near else None))
     else:
         problems.add(shown, "unknown key", suggest_key("", name))
 
 
 def _known_in(section: str, table: dict[str, object], problems: Problems) -> dict[str, object]:
-    known = {}
+    known: dict[str, object] = {}
     for name, value in table.items():
+        dotted = f"{section}.{name}"
         if name in SECTIONS[section]:
-            known[f"{section}.{name}"] = value
+            known[dotted] = value
+        elif dotted in SECTIONS and isinstance(value, dict):
+            known |= _known_in(dotted, value, problems)
+        elif dotted in SECTIONS:
+            problems.add(dotted, f"must be a table, not {name_type(value)}", f"write [{dotted}]")
         else:
             key = f"{section}.{clean(name, 60)}"
             problems.add(key, "unknown key", suggest_key(section, name))

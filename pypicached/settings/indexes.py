@@ -5,8 +5,6 @@ Looks whether the files that an index names are there; reads none of them.
 
 from __future__ import annotations
 
-import errno
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -148,15 +146,11 @@ class IndexReader:
     def _check_files(self, fields: dict[str, Any], label: str) -> None:
         for name in INDEX_FILES:
             path: Path | None = fields[name]
-            if path is None or not (why := _why_unusable(path)):
+            if path is None:
                 continue
-            if not credential_files.is_elsewhere(path, self._env):
-                missing = credential_files.explain_missing(path, self._env)
-                self._problems.add(f"{label}.{name}", *(missing or (f"{path} {why}",)))
-                continue
-            warning, missing = credential_files.look_ahead(path)
-            if missing is not None:
-                self._problems.add(f"{label}.{name}", *missing)
+            problem, warning = credential_files.look_at(path, self._env)
+            if problem is not None:
+                self._problems.add(f"{label}.{name}", *problem)
             elif warning:
                 self.warnings.append(f"{label}.{name}: {warning}")
 
@@ -189,12 +183,3 @@ def _parse_url(table: dict[str, object], name: str | None) -> IndexUrl:
     if name == DEFAULT_INDEX["name"]:
         return parse_index_url(DEFAULT_INDEX["url"])
     raise BadValueError("is missing", "give the root of its Simple API")
-
-
-def _why_unusable(path: Path) -> str:
-    """Return why a file cannot be used, or ""; one that only the daemon may see can."""
-    try:
-        is_directory = stat.S_ISDIR(path.stat().st_mode)
-    except OSError as error:
-        return "" if error.errno == errno.EACCES else "does not exist"
-    return "is a directory" if is_directory else ""

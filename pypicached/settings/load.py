@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from pypicached.errors import SettingsError
+from pypicached.settings import credential_files
 from pypicached.settings import places as where
 from pypicached.settings.addresses import find_own
+from pypicached.settings.buckets import check_store
 from pypicached.settings.document import Document, read_document
 from pypicached.settings.environment import (
     INDEX_URL_VARIABLE,
@@ -23,7 +25,17 @@ from pypicached.settings.environment import (
     variable_of,
 )
 from pypicached.settings.indexes import IndexLayer, IndexReader
-from pypicached.settings.model import Audit, Cache, Index, Limits, Policy, Server, Settings
+from pypicached.settings.model import (
+    S3,
+    Audit,
+    Cache,
+    Index,
+    Limits,
+    Policy,
+    Server,
+    Settings,
+    Store,
+)
 from pypicached.settings.places import Places
 from pypicached.settings.problems import Problems
 from pypicached.settings.proxies import read_proxies
@@ -74,7 +86,7 @@ def load(
     problems = Problems()
     path, document = _read_file(config, env, places, problems)
     given = {k: v for k, v in (overrides or {}).items() if v is not None and v not in ([], ())}
-    layers = _Layers(problems)
+    layers = _Layers(env, problems)
     layers.add_defaults()
     if path is not None:
         layers.add_file(document.values, path)
@@ -84,15 +96,18 @@ def load(
     reader = IndexReader(_index_layer(document, path, env, given, problems), env, problems)
     indexes = reader.read()
     _refuse_loops(indexes, layers.section("server")["listen"], problems)
+    store, s3 = layers.section("store"), layers.section("store.s3")
+    about_store = check_store(store, s3, env, problems)
     problems.raise_if_any()
     proxies, told = read_proxies(env)
     warnings = [*environment_warnings(env), *_replaced(document, env, given), *reader.warnings]
     warnings += _unanswered(indexes) + _shared(indexes)
-    warnings += told
+    warnings += about_store + told
     settings = Settings(
         server=Server(**layers.section("server")),
         cache=Cache(**layers.section("cache")),
         indexes=indexes,
+        store=Store(**store, s3=S3(**s3)),
         limits=Limits(**layers.section("limits")),
         policy=Policy(**layers.section("policy")),
         audit=Audit(**layers.section("audit")),
@@ -127,7 +142,8 @@ class _Origin(msgspec.Struct, frozen=True):
 class _Layers:
     """Values by dotted key; a later layer replaces an earlier one's. For one load."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, env: Mapping[str, str], problems: Problems) -> None:
+        self._env = env
         self._problems = problems
         self._values: dict[str, object] = {}
         self.sources: dict[str, str] = {}
@@ -182,12 +198,14 @@ class _Layers:
     def _parse(self, dotted: str, value: object, origin: _Origin) -> None:
         key = find_key(dotted)
         if key is None:
-            section, _, name = dotted.partition(".")
+            section, _, name = dotted.rpartition(".")
             self._problems.add(dotted, "unknown key", suggest_key(section, name))
             return
         try:
             if isinstance(value, str) and not origin.is_file:
                 value = from_text(value, key.kind)
+            if key.names_file and isinstance(value, str):
+                value = credential_files.resolve(value, self._env)
             parsed = key.parse(value, origin.base)
         except BadValueError as error:
             # The file is under everyone's eyes; where else a value came from has to be said.

@@ -6,6 +6,7 @@ is `None` for "unlimited" and "never", and `0.0` for "off".
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -195,6 +196,43 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class S3(msgspec.Struct, frozen=True, kw_only=True):
+    """`[store.s3]`: a bucket, the key to it, and how its files reach clients."""
+
+    # None only where no bucket is used.
+    bucket: str | None
+    # Before every key: "" or what ends in a slash.
+    prefix: str
+    # None: that of the region at Amazon.
+    endpoint_url: str | None
+    region: str | None
+    # None, all three: botocore looks for a key (environment, files, roles).
+    access_key_id: str | None
+    secret_access_key: Secret | None
+    secret_access_key_file: Path | None
+    addressing: Literal["auto", "path", "virtual"]
+    serve: Literal["proxy", "redirect"]
+    redirect_status: int
+    # Where clients get objects without a signature, by their keys; no slash at its end.
+    public_url: str | None
+
+    def read_secret(self) -> Secret | None:
+        """Return the secret key, read from its file if it has one; None if none is set.
+
+        SettingsError if the file cannot be used. Blocks on the disk.
+        """
+        if self.secret_access_key_file is not None:
+            return read_secret(self.secret_access_key_file, "store.s3.secret_access_key_file")
+        return self.secret_access_key
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True):
+    """`[store]`: whether files are kept beyond this host's disk, too."""
+
+    kind: Literal["local", "s3"]
+    s3: S3
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """`[limits]`: bounds against hostile or broken peers."""
 
@@ -233,8 +271,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     server: Server
     cache: Cache
     indexes: tuple[Index, ...]
+    store: Store
     limits: Limits
     policy: Policy
     audit: Audit
     # For indexes without a `proxy`.
     proxies: EnvironmentProxies = EnvironmentProxies()
+
+
+def section_of(settings: Settings, name: str) -> msgspec.Struct:
+    """Return a section by its name in a file, "store.s3" too."""
+    section: msgspec.Struct = attrgetter(name)(settings)
+    return section

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from pypicached.settings import rules, values
+from pypicached.settings import buckets, rules, values
 from pypicached.settings.proxies import parse_proxy
-from pypicached.settings.urls import PYPI_URL
+from pypicached.settings.urls import PYPI_URL, parse_plain_url
 from pypicached.settings.values import Kind, Parse
 
 
@@ -26,8 +26,11 @@ class Key(msgspec.Struct, frozen=True):
     kind: Kind = "text"
     # What a running daemon holds on to: another value takes effect with its next start.
     restart: bool = False
+    # The path of a file that is read, which may be a credential of systemd.
+    names_file: bool = False
 
 
+# By the name of the section, `store.s3` after the `store` that it is in.
 SECTIONS: dict[str, dict[str, Key]] = {
     "server": {
         "listen": Key(values.parse_listen, ["127.0.0.1:3143", "[::1]:3143"], "list", restart=True),
@@ -53,6 +56,22 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "page_deadline": Key(values.duration(), "5s"),
         "cold_deadline": Key(values.duration(), "10s"),
         "offline": Key(values.parse_boolean, default=False, kind="boolean"),
+    },
+    "store": {
+        "kind": Key(values.one_of("local", "s3"), "local", restart=True),
+    },
+    "store.s3": {
+        "bucket": Key(buckets.parse_bucket, restart=True),
+        "prefix": Key(buckets.parse_prefix, "", restart=True),
+        "endpoint_url": Key(parse_plain_url, restart=True),
+        "region": Key(buckets.parse_region, restart=True),
+        "access_key_id": Key(values.parse_text, restart=True),
+        "secret_access_key": Key(values.parse_secret, restart=True),
+        "secret_access_key_file": Key(values.parse_path, restart=True, names_file=True),
+        "addressing": Key(values.one_of("auto", "path", "virtual"), "auto", restart=True),
+        "serve": Key(values.one_of("proxy", "redirect"), "proxy", restart=True),
+        "redirect_status": Key(buckets.parse_redirect_status, 302, "number", restart=True),
+        "public_url": Key(parse_plain_url, restart=True),
     },
     "limits": {
         "clients": Key(values.count, 4096, "number"),
@@ -103,12 +122,12 @@ DEFAULT_INDEX: dict[str, object] = {"name": "pypi", "url": PYPI_URL}
 
 def find_key(dotted: str) -> Key | None:
     """Return the key of `section.name`, or None if there is none."""
-    section, _, name = dotted.partition(".")
+    section, _, name = dotted.rpartition(".")
     return SECTIONS.get(section, {}).get(name)
 
 
 def known_keys() -> list[str]:
-    """Return every `section.name` there is, but for those of an index."""
+    """Return every `section.name` there is (`store.s3.name`, too), but for those of an index."""
     return [f"{section}.{name}" for section, keys in SECTIONS.items() for name in keys]
 
 
@@ -120,7 +139,7 @@ def suggest_key(section: str, name: str) -> str:
     for other, keys in [*SECTIONS.items(), ("index", INDEX_KEYS)]:
         if name in keys:
             return f"it belongs into {'[[index]]' if other == 'index' else f'[{other}]'}"
-    everywhere = {dotted.partition(".")[2]: dotted for dotted in known_keys()}
+    everywhere = {dotted.rpartition(".")[2]: dotted for dotted in known_keys()}
     near = values.find_nearest(name, everywhere)
     return values.ask_for(everywhere[near] if near else None)
 

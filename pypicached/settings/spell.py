@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from pypicached.settings.load import Loaded
-from pypicached.settings.model import Index, ProxyUrl, Settings, Share
+from pypicached.settings.model import Index, ProxyUrl, Settings, Share, section_of
 from pypicached.settings.schema import INDEX_KEYS, SECTIONS
 from pypicached.settings.secret import HIDDEN, Secret
 from pypicached.settings.units import format_duration, spell_size
@@ -19,6 +19,9 @@ _OFF = frozenset(
     {"cache.stale_while_revalidate", "cache.stale_if_error", "policy.min_age", "audit.keep"}
 )
 
+_BEFORE_INDEXES = ("server", "cache")
+# Numbers that are no sizes.
+_NUMBERS = frozenset({"limits.clients", "store.s3.redirect_status"})
 _NONE = {"cache.max_size": "unlimited", "cache.prune_after": "never"}
 
 
@@ -45,7 +48,7 @@ def rows(loaded: Loaded) -> list[Row]:
 
 def _walk(settings: Settings) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
-    for section in ("server", "cache"):
+    for section in _BEFORE_INDEXES:
         found += _section(settings, section)
     for index in settings.indexes:
         found += [
@@ -53,13 +56,13 @@ def _walk(settings: Settings) -> list[tuple[str, object]]:
             for key in INDEX_KEYS
             if getattr(index, key) != ()
         ]
-    for section in ("limits", "policy", "audit"):
+    for section in [name for name in SECTIONS if name not in _BEFORE_INDEXES]:
         found += _section(settings, section)
     return found
 
 
 def _section(settings: Settings, section: str) -> list[tuple[str, object]]:
-    struct = getattr(settings, section)
+    struct = section_of(settings, section)
     return [(f"{section}.{key}", getattr(struct, key)) for key in SECTIONS[section]]
 
 
@@ -81,7 +84,7 @@ def _spell(dotted: str, value: object) -> str | int | bool | list[str]:
         return "off" if dotted in _OFF and not value else format_duration(value)
     if isinstance(value, tuple):
         return [str(item) for item in value]
-    if isinstance(value, bool) or dotted == "limits.clients":
+    if isinstance(value, bool) or dotted in _NUMBERS:
         return bool(value) if isinstance(value, bool) else int(str(value))
     if isinstance(value, int):
         return spell_size(value)

@@ -1,4 +1,4 @@
-"""The URL of an index: its grammar, and the credentials that people put into it. Pure.
+"""URLs: of an index, with the credentials that people put into it, and of other places. Pure.
 
 No message quotes the URL as it was given: it may hold a password.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import msgspec
@@ -47,6 +48,21 @@ def parse_index_url(value: object) -> IndexUrl:
     url = urlunsplit((parts.scheme, netloc, path, "", ""))
     _refuse_site_root(url)
     return IndexUrl(url, username, password)
+
+
+def parse_plain_url(value: object, _base: Path) -> str:
+    """Accept an http or https URL that is only a place; it is returned without a final slash."""
+    if not isinstance(value, str):
+        raise BadValueError(f"must be text in quotes, not {name_type(value)}")
+    text = value.strip()
+    parts, _ = _split(text)
+    if parts.username is not None or parts.password is not None:
+        raise BadValueError("has credentials, which do not belong there", "leave them off")
+    if "?" in text or "#" in text:
+        raise BadValueError("has a query or a fragment", "leave it off")
+    if _ENCODED.fullmatch(text) is None:
+        raise BadValueError("has characters that a URL cannot have", "percent-encode them")
+    return text.rstrip("/")
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:

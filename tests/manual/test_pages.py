@@ -61,7 +61,7 @@ def test_manual__every_setting(manual: Path) -> None:
     """Every setting stands in its section of pypicached.toml(5), an index's own ones too."""
     parts = _sections(manual / "pypicached.toml.5", "SS")
     keys = known_keys() + [f"index.{name}" for name in INDEX_KEYS]
-    for section, _, name in (dotted.partition(".") for dotted in keys):
+    for section, _, name in (dotted.rpartition(".") for dotted in keys):
         part = parts["[[index]]" if section == "index" else f"[{section}]"]
         assert re.search(rf"^\.TP\n{name} \(", part, re.MULTILINE), (section, name)
 

@@ -33,7 +33,8 @@ def _load(tmp_path: Path, places: Places, text: str) -> Loaded:
     (tmp_path / "pypicached.toml").write_text(text)
     credentials = tmp_path / "credentials"
     credentials.mkdir(exist_ok=True)
-    (credentials / "cred_acme").write_text("token")
+    for name in ("acme", "s3"):
+        (credentials / f"cred_{name}").write_text("secret")
     env = {
         "CONFIGURATION_DIRECTORY": str(tmp_path),
         "CACHE_DIRECTORY": "/var/cache/pypicached",
@@ -47,7 +48,7 @@ def _keys(text: str) -> list[str]:
     """Return `section.key` of each line that is, or would be, a setting."""
     found, section = [], ""
     for line in _SETTING.sub("", text).splitlines():
-        if header := re.match(r"\[+(\w+)\]", line):
+        if header := re.match(r"\[+([\w.]+)\]", line):
             section = header[1]
         elif key := re.match(r"([a-z_]+) = ", line):
             found.append(f"{section}.{key[1]}")
@@ -79,11 +80,28 @@ def test_toml__every_setting() -> None:
 
 def test_toml__its_indexes_work(tmp_path: Path, places: Places) -> None:
     """The examples of indexes are right as they stand, the credential's path included."""
-    indexes = _load(tmp_path, places, _SETTING.sub("", _TOML)).settings.indexes
+    indexes = _load(tmp_path, places, _all_of_it()).settings.indexes
     assert [(index.name, index.authentication) for index in indexes] == [
         ("pypi", "none"),
         ("acme", "bearer"),
     ]
+
+
+def test_toml__its_bucket_works(tmp_path: Path, places: Places) -> None:
+    """So is the example of a bucket, its credential included; its defaults are those that hold."""
+    made = _load(tmp_path, places, _all_of_it()).settings.store.s3
+    secret = made.read_secret()
+    assert secret is not None
+    assert (made.access_key_id, secret.reveal()) == ("AKIDEXAMPLE", "secret")
+    plain = _load(tmp_path, places, "").settings.store.s3
+    for name in ("prefix", "addressing", "serve", "redirect_status"):
+        assert getattr(made, name) == getattr(plain, name)
+
+
+def _all_of_it() -> str:
+    """Return the file with every setting in force, but for a secret that stands there twice."""
+    once = re.sub(r"^#secret_access_key = .*\n", "", _TOML, flags=re.MULTILINE)
+    return _SETTING.sub("", once)
 
 
 def test_default__sets_nothing() -> None:

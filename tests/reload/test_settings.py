@@ -134,6 +134,18 @@ RESTART = {
     "server.control_socket": ("control.sock", "other.sock"),
     "cache.directory": ("/cache", "/other"),
     "cache.ledger": ("ledger.sqlite", "other.sqlite"),
+    "store.kind": ('kind = "local"', 'kind = "s3"'),
+    "store.s3.bucket": ('bucket = "one"', 'bucket = "two"'),
+    "store.s3.prefix": ('prefix = "one/"', 'prefix = "two/"'),
+    "store.s3.endpoint_url": ("http://127.0.0.1:1", "http://127.0.0.1:2"),
+    "store.s3.region": ('region = "one"', 'region = "two"'),
+    "store.s3.access_key_id": ('key_id = "one"', 'key_id = "two"'),
+    "store.s3.secret_access_key": ('key = "one"', 'key = "two"'),
+    "store.s3.secret_access_key_file": ('key_file = "one"', 'key_file = "two"'),
+    "store.s3.addressing": ('addressing = "path"', 'addressing = "virtual"'),
+    "store.s3.serve": ('serve = "proxy"', 'serve = "redirect"'),
+    "store.s3.redirect_status": ("= 302", "= 307"),
+    "store.s3.public_url": ('public_url = "http://127.0.0.1:3"', 'public_url = "https://a.test"'),
 }
 HOLDING = """
 [server]
@@ -142,6 +154,19 @@ control_socket = "{directory}/control.sock"
 [cache]
 directory = "{directory}/cache"
 ledger = "{directory}/ledger.sqlite"
+[store]
+kind = "local"
+[store.s3]
+bucket = "one"
+prefix = "one/"
+endpoint_url = "http://127.0.0.1:1"
+region = "one"
+access_key_id = "one"
+secret_access_key = "one"
+addressing = "path"
+serve = "proxy"
+redirect_status = 302
+public_url = "http://127.0.0.1:3"
 """
 NOT_GIVEN = {"server__listen": None, "server__control_socket": None, "cache__directory": None}
 
@@ -204,6 +229,10 @@ async def test_settings__act_at_once(
 async def test_settings__that_need_a_restart(world: World, key: str) -> None:
     """What a running daemon holds on to is named, by each reload and by `status`; all else acts."""
     text = HOLDING.format(directory=world.directory)
+    if key == "store.s3.secret_access_key_file":
+        text = text.replace("secret_access_key =", "secret_access_key_file =")
+        for name in ("one", "two"):
+            (world.directory / name).write_text("secret")
     async with world.running(text, **NOT_GIVEN) as daemon:
         other = text.replace(*RESTART[key]) + '[policy]\ndeny = ["alpha"]'
         answer = await world.reload(daemon, other)

@@ -43,7 +43,7 @@ from .conftest import Load, Refuse
 )
 def test_value__refused_in_words(refuse: Refuse, key: str, value: str, words: str) -> None:
     """A value that a setting cannot have is refused with what it is and what was expected."""
-    section, _, name = key.partition(".")
+    section, _, name = key.rpartition(".")
     problem = refuse(f"[{section}]\n{name} = {value}\n")[key]
     assert words in problem[0]
 
@@ -68,7 +68,7 @@ def test_value__refused_in_words(refuse: Refuse, key: str, value: str, words: st
 )
 def test_value__suggestion(refuse: Refuse, key: str, value: str, hint: str) -> None:
     """A refused value comes with one that would be taken."""
-    section, _, name = key.partition(".")
+    section, _, name = key.rpartition(".")
     assert hint in " ".join(refuse(f"[{section}]\n{name} = {value}\n")[key])
 
 
