@@ -89,6 +89,10 @@ test-clients: $(BIN)/.dev ## Install with Poetry, PDM, Pipenv and older pips (fe
 			$(BIN)/python -m pytest -q tests/e2e/test_pip.py tests/e2e/test_fast_deps.py $(ARGS) \
 			|| exit 1; done
 
+.PHONY: test-s3
+test-s3: $(BIN)/.dev ## Try buckets in Ceph's RADOS gateway: faults, rights, 2 GiB (radosgw ceph-mon ceph-osd)
+	PYPICACHED_TEST_CEPH=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m ceph tests $(ARGS)
+
 .PHONY: deb
 deb: ## Build the Debian packages into dist/ (SUITE=trixie WHEELS=folder)
 	@/usr/bin/python3 packaging/build_deb.py $(if $(SUITE),--suite $(SUITE)) $(if $(WHEELS),--wheels $(WHEELS))

@@ -25,7 +25,7 @@ from pypicached.store.protocol import WALK_AT_ONCE, BlobStream, StoredBlob
 
 if TYPE_CHECKING:
     # It brings aiobotocore.
-    from pypicached.store.s3_client import S3Client
+    from pypicached.store.s3_client import Answer, S3Client
 
 # What DeleteObjects takes at most.
 _DELETED_AT_ONCE = 1000
@@ -249,7 +249,7 @@ class Bucket:
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def _list(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def _list(self, operation: str, **parameters: Any) -> Answer:
         prefix = f"{self._prefix}sha256/"
         return await insist(
             lambda: self._client.ask(operation, Prefix=prefix, **parameters), self._pauses
@@ -291,7 +291,7 @@ class Bucket:
                 raise
 
 
-def _length_in(answer: dict[str, Any], offset: int) -> int:
+def _length_in(answer: Answer, offset: int) -> int:
     """Return the whole length of a blob of which a part was asked for."""
     if not offset:
         return int(answer["ContentLength"])
@@ -301,7 +301,7 @@ def _length_in(answer: dict[str, Any], offset: int) -> int:
     return int(told[2])
 
 
-def _begun_before(page: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
+def _begun_before(page: Answer, seconds: float) -> Iterator[dict[str, Any]]:
     now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
     for upload in page.get("Uploads", ()):
         if (now - upload["Initiated"]).total_seconds() >= seconds:

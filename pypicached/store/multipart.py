@@ -20,7 +20,7 @@ from pypicached.store.insisting import insist
 
 if TYPE_CHECKING:
     # It brings aiobotocore.
-    from pypicached.store.s3_client import S3Client
+    from pypicached.store.s3_client import Answer, S3Client
 
 MIB = 1024 * 1024
 # What is sent at once, and the size of a part; S3 takes no smaller ones than 5 MiB.
@@ -162,7 +162,7 @@ class MultipartUpload:
             "complete_multipart_upload", UploadId=self._upload_id, MultipartUpload={"Parts": parts}
         )
 
-    async def _insist(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def _insist(self, operation: str, **parameters: Any) -> Answer:
         return await insist(
             lambda: self._client.move(operation, Key=self._key, **parameters), self._pauses
         )

@@ -18,6 +18,7 @@ from typing import Any
 import aiobotocore.session
 import aiohttp
 from aiobotocore.config import AioConfig
+from botocore.handlers import add_expect_header
 
 from pypicached.errors import StoreRefusedError, StoreUnavailableError
 from pypicached.store.access import BucketAccess
@@ -58,7 +59,20 @@ async def open_client(access: BucketAccess) -> AsyncIterator[S3Client]:
                 )
             except ValueError:
                 raise StoreRefusedError("cannot be at such an endpoint_url") from None
+        # A store that ignores Expect would be waited for: aiohttp sends no body without its 100.
+        made.meta.events.unregister("before-call.s3", add_expect_header)
+        if access.endpoint_url is not None:
+            made.meta.events.register_last("before-parameter-build.s3", _follow_nothing)
         yield S3Client(made, access.bucket)
+
+
+def _follow_nothing(context: dict[str, Any], **_: object) -> None:
+    """Keep botocore from looking for the region of a bucket after a redirect.
+
+    Only Amazon tells it. Where a proxy redirects everything, botocore would ask it for ever.
+    """
+    if "s3_redirect" in context:
+        context["s3_redirect"]["redirected"] = True
 
 
 def _config(access: BucketAccess) -> AioConfig:
@@ -79,6 +93,13 @@ def _config(access: BucketAccess) -> AioConfig:
     )
 
 
+class Answer(dict[str, Any]):
+    """What an operation gave, by its names in S3's API. Raises StoreUnavailableError for a lack."""
+
+    def __missing__(self, name: str) -> Any:
+        raise StoreUnavailableError("gave an answer that is none of S3's")
+
+
 class S3Client:
     """Requests to one bucket; any number at once.
 
@@ -92,23 +113,23 @@ class S3Client:
         self.answered_at = float("-inf")
 
     async def ask(
-        self, operation: str, *, within: float = READ_SECONDS, **parameters: Any
-    ) -> dict[str, Any]:
-        """Do what sends no bytes to speak of, in so many seconds."""
+        self, operation: str, *, within: float | None = None, **parameters: Any
+    ) -> Answer:
+        """Do what sends no bytes to speak of, in so many seconds or in `READ_SECONDS`."""
         with explained():
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(READ_SECONDS if within is None else within):
                 method = getattr(self._client, operation)
-                answer: dict[str, Any] = await method(Bucket=self.bucket, **parameters)
+                answer = Answer(await method(Bucket=self.bucket, **parameters))
         self.answered_at = time.monotonic()
         return answer
 
-    async def send(self, operation: str, body: bytes, **parameters: Any) -> dict[str, Any]:
+    async def send(self, operation: str, body: bytes, **parameters: Any) -> Answer:
         """Do what sends a body."""
         within = CONNECT_SECONDS + len(body) / SLOWEST_BYTES_PER_SECOND + WRITTEN_SECONDS
         # As a file: aiohttp would copy bytes into its buffer all at once.
         return await self.ask(operation, within=within, Body=io.BytesIO(body), **parameters)
 
-    async def move(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    async def move(self, operation: str, **parameters: Any) -> Answer:
         """Do what makes the store itself do something that may take long."""
         return await self.ask(operation, within=MOVED_SECONDS, **parameters)
 
@@ -124,7 +145,7 @@ class S3Client:
 class Body:
     """The bytes of an answer to `get_object`, as they arrive."""
 
-    def __init__(self, answer: dict[str, Any]) -> None:
+    def __init__(self, answer: Answer) -> None:
         # The wrapper around aiohttp's response would wait for a number of bytes.
         self._response: aiohttp.ClientResponse = answer["Body"].raw_stream
         self._left = int(answer["ContentLength"])

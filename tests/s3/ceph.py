@@ -23,7 +23,8 @@ _READY_SECONDS = 60.0
 _USER = "tester"
 
 # Without the three lines on Paxos and ticks, each new pool waits for two seconds. `crc`: the
-# gateway's own default wants keys, which `auth_… = none` has not.
+# gateway's own default wants keys, which `auth_… = none` has not. `rgw_cache`: a gateway that was
+# killed would be waited for, half a minute, before its successor makes a bucket.
 _CONFIGURATION = """\
 [global]
 fsid = {fsid}
@@ -69,6 +70,7 @@ rgw_data = {root}/rgw
 [client.rgw.a]
 ms_mon_client_mode = crc
 rgw_frontends = beast endpoint=127.0.0.1:{port}
+rgw_cache_enabled = false
 rgw_enable_usage_log = false
 rgw_enable_ops_log = false
 rgw_thread_pool_size = 64
