@@ -28,6 +28,9 @@ _NAMES: Final = {
     r"PSF-2\.0": "PSF-2.0",
 }
 
+# Texts in the place of a licence that name none; classifiers do then.
+_SAY_NOTHING: Final = frozenset({"Dual License"})
+
 
 def read_stanzas(copyright_text: str) -> dict[str, str]:
     """Return the licence of each pattern below wheels/, without that folder."""
@@ -68,7 +71,7 @@ def debian_names(text: str) -> set[str]:
 def declared_licence(metadata: Message) -> str:
     """Return the best that core metadata says: the expression, else the text, else classifiers."""
     for field in ("License-Expression", "License"):
-        if metadata[field]:
+        if metadata[field] and metadata[field] not in _SAY_NOTHING:
             return str(metadata[field])
     classifiers: list[str] = metadata.get_all("Classifier", [])
     return "; ".join(text for text in classifiers if text.startswith("License ::"))

@@ -25,6 +25,11 @@ _SOURCES: Final = ("*.pyx", "*.pxd", "*.pxi", "*.pyi", "*.c", "*.h")
 # Debian's place for licences is debian/copyright, which `check_copyright.py` compares with these.
 _LICENCES: Final = ("LICENSE*", "COPYING*", "AUTHORS*")
 
+# What of Amazon's hundreds of services the daemon asks: its bucket, and those that give keys to it.
+_SERVICES: Final = ("s3", "signin", "sso", "sso-oidc", "sts")
+# The host's own, of Debian's ca-certificates.
+_AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
+
 
 def make(wheels: Path, root: Path) -> None:
     """Make the environment below `root`, the package's tree."""
@@ -35,6 +40,7 @@ def make(wheels: Path, root: Path) -> None:
              "--require-hashes", f"--requirement={ROOT / 'requirements/debian.txt'}")  # fmt: skip
     _install(site, "--no-index", "--no-build-isolation", str(ROOT))
     _strip(site)
+    _cut_botocore(site / "botocore")
     (prefix / "bin").mkdir()
     (prefix / "bin/python").symlink_to(f"../../../bin/{PYTHON}")
     version = ".".join(str(part) for part in sys.version_info[:2])
@@ -60,6 +66,20 @@ def _strip(site: Path) -> None:
     for pattern in _SOURCES:
         for path in site.rglob(pattern):
             path.unlink()
+
+
+def _cut_botocore(botocore: Path) -> None:
+    """Leave of 24 MB of service models those of use, and trust whom the host trusts."""
+    services = [path for path in (botocore / "data").iterdir() if path.is_dir()]
+    if missing := set(_SERVICES) - {path.name for path in services}:
+        raise SystemExit(f"botocore has no model of {', '.join(sorted(missing))}")
+    for path in services:
+        if path.name not in _SERVICES:
+            shutil.rmtree(path)
+    # Without a file in its place, not even credentials are found.
+    bundle = botocore / "cacert.pem"
+    bundle.unlink()
+    bundle.symlink_to(_AUTHORITIES)
 
 
 def _settle(prefix: Path) -> None:

@@ -107,7 +107,7 @@ def test_wheels__only_pinned_ones(tmp_path: Path, suite: str) -> None:
     given = tmp_path / "given"
     given.mkdir()
     (given / "aiohttp-3.14.5-py3-none-any.whl").write_bytes(b"another wheel of that name")
-    with pytest.raises(SystemExit, match=r"debian\.txt names of aiohappy"):
+    with pytest.raises(SystemExit, match=r"debian\.txt names of aiobotocore"):
         build_deb.collect_wheels(given, tmp_path / "into", suite, "amd64")
     assert list((tmp_path / "into").iterdir()) == []
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+from email.message import Message
 
 import pytest
 import wheels
-from check_copyright import FOLDER, debian_names, find_problems, read_stanzas
+from check_copyright import (
+    FOLDER,
+    debian_names,
+    declared_licence,
+    find_problems,
+    read_stanzas,
+)
 
 _PATH = wheels.ROOT / "packaging" / "debian" / "copyright"
 _TEXT = _PATH.read_text(encoding="utf-8")
@@ -83,3 +90,21 @@ def test_check__unknown_licence() -> None:
 def test_debian_names(text: str, names: set[str]) -> None:
     """What wheels say of themselves is found in any of its spellings."""
     assert debian_names(text) == names
+
+
+@pytest.mark.parametrize(
+    ("fields", "declared"),
+    [
+        ({"License-Expression": "ISC", "License": "MIT"}, "ISC"),
+        ({"License": "MIT", "Classifier": "License :: X"}, "MIT"),
+        ({"License": "Dual License", "Classifier": "License :: X"}, "License :: X"),
+        ({"License": "GPL-3", "Classifier": "License :: MIT"}, "GPL-3"),
+        ({}, ""),
+    ],
+)
+def test_declared_licence(fields: dict[str, str], declared: str) -> None:
+    """The expression counts, then the text, unless it names nothing, then classifiers."""
+    metadata = Message()
+    for name, value in fields.items():
+        metadata[name] = value
+    assert declared_licence(metadata) == declared
