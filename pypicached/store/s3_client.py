@@ -78,7 +78,7 @@ def _follow_nothing(context: dict[str, Any], **_: object) -> None:
 def _config(access: BucketAccess) -> AioConfig:
     return AioConfig(
         signature_version="s3v4",
-        s3={"addressing_style": access.addressing},
+        s3={"addressing_style": _addressing(access)},
         connect_timeout=CONNECT_SECONDS,
         # `S3Client` is stricter, and knows what each request may take.
         read_timeout=MOVED_SECONDS,
@@ -91,6 +91,13 @@ def _config(access: BucketAccess) -> AioConfig:
         # Its models are read by a thread, not by the event loop.
         warm_up_loader_caches=True,
     )
+
+
+def _addressing(access: BucketAccess) -> str:
+    # Signed URLs of "auto" lead to Amazon's global host, which redirects for hours after a bucket
+    # was made. A name with dots is covered by no certificate there.
+    at_amazon = access.endpoint_url is None and "." not in access.bucket
+    return "virtual" if access.addressing == "auto" and at_amazon else access.addressing
 
 
 class Answer(dict[str, Any]):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -56,26 +57,33 @@ async def test_sign__for_its_method(bucket: Bucket, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("addressing", "opening"),
+    ("bucket", "endpoint_url", "addressing", "opening"),
     [
-        ("path", "https://s3.example.test/wheels/sha256/"),
-        ("virtual", "https://wheels.s3.example.test/sha256/"),
+        ("wheels", "https://s3.example.test", "path", "https://s3.example.test/wheels/sha256/"),
+        ("wheels", "https://s3.example.test", "virtual", "https://wheels.s3.example.test/sha256/"),
+        ("wheels", None, "auto", "https://wheels.s3.eu-central-1.amazonaws.com/sha256/"),
+        ("wheels.all", None, "auto", "https://s3.eu-central-1.amazonaws.com/wheels.all/sha256/"),
     ],
 )
-async def test_sign__addressing(addressing: str, opening: str) -> None:
+async def test_sign__addressing(
+    bucket: str,
+    endpoint_url: str | None,
+    addressing: Literal["auto", "path", "virtual"],
+    opening: str,
+) -> None:
     """The bucket is in the path or in the host, as it is set; the secret is nowhere."""
     access = BucketAccess(
-        bucket="wheels",
-        endpoint_url="https://s3.example.test",
+        bucket=bucket,
+        endpoint_url=endpoint_url,
         region="eu-central-1",
         access_key_id="AKID",
         secret_access_key="correct-horse",
-        addressing=addressing,  # type: ignore[arg-type]
+        addressing=addressing,
     )
     disk = DiskPool(1)
     try:
-        async with open_bucket(access, disk) as bucket:
-            url = await bucket.sign(SHA256, "GET", 3600)
+        async with open_bucket(access, disk) as opened:
+            url = await opened.sign(SHA256, "GET", 3600)
     finally:
         disk.close()
     assert url.startswith(opening)
