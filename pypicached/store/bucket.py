@@ -258,7 +258,7 @@ class Bucket:
     def _digest_in(self, key: str) -> str:
         """Return whose blob's key it is; "" for what is not ours."""
         match = _KEY.fullmatch(key.removeprefix(self._prefix))
-        return match[2] if match is not None and key == self.key_of(match[2]) else ""
+        return "" if match is None else match[2]
 
     # ── uploads that nobody ended ────────────────────────────────────────────────────────────
 

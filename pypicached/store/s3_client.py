@@ -155,17 +155,13 @@ class Body:
     def __init__(self, answer: Answer) -> None:
         # The wrapper around aiohttp's response would wait for a number of bytes.
         self._response: aiohttp.ClientResponse = answer["Body"].raw_stream
-        self._left = int(answer["ContentLength"])
 
     async def read_some(self) -> bytes:
         """Return what has arrived, at least a byte; empty at the end. Raises StoreError."""
         with explained():
             async with asyncio.timeout(READ_SECONDS):
-                piece = await self._response.content.readany()
-        self._left -= len(piece)
-        if self._left < 0 or (self._left and not piece):
-            raise StoreUnavailableError("sent another length than it had announced")
-        return piece
+                # aiohttp holds it to the length that was announced.
+                return await self._response.content.readany()
 
     def close(self) -> None:
         """Let go of the connection; it stays open for others only if all was read."""
