@@ -7,6 +7,7 @@ no client ever completes a wrong file.
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import msgspec
@@ -36,10 +37,13 @@ class Download:
         self.error: PypicachedError | None = None
         self._began = time.monotonic()
         self.sha256: str | None = None
+        # Whether a shared store gives it, at least in part.
+        self.shared = False
         # Whether a reader has begun to get it: it goes on whatever is decided meanwhile.
         self.flowing = False
         # A sidecar is small, and may turn out to be wrong and be made anew: all or nothing.
         self._held = source.kind == "metadata"
+        self._hold: asyncio.TimerHandle | None = None
         self._attached = 0
         self._spool: Spool | None = None
         self._uses: Uses | None = None
@@ -76,21 +80,51 @@ class Download:
         self.length = length
         self.progress.changed()
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing has left so far."""
+        return self._held
+
     def hold_all(self) -> None:
         """Release nothing before everything matched; nothing may have left."""
         assert not self.releasable, "bytes may have left"
+        self._end_hold()
         self._held = True
+
+    def hold_for(self, seconds: float) -> None:
+        """Release nothing before everything matched, or so much time has passed."""
+        if not self._held and not self.releasable:
+            self._held = True
+            self._hold = asyncio.get_running_loop().call_later(seconds, self._let_flow)
+
+    def _let_flow(self) -> None:
+        self._hold, self._held = None, False
+        self.progress.changed()
+
+    def _end_hold(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+
+    def start_over(self) -> None:
+        """What came so far was not the file; nothing of it may have left."""
+        assert not self.releasable, "bytes may have left"
+        self._end_hold()
+        self._held = self.source.kind == "metadata"
+        self._spool = None
+        self.length = self.source.expected.size
+        self.progress.written = 0
 
     def begin_again(self, made: bytes) -> None:
         """What upstream sent was not the file, or not there: these bytes of ours are."""
         self.hold_all()
+        self.start_over()
         self.source = msgspec.structs.replace(self.source, made=made)
-        self._spool = None
         self.length = None
-        self.progress.written = 0
 
     def verified(self, sha256: str, length: int, uses: Uses) -> None:
         """Length and every digest matched: all bytes may leave."""
+        self._end_hold()
         self.sha256 = sha256
         self.length = length
         self._uses = uses
@@ -104,6 +138,7 @@ class Download:
         The first reason is the one that counts.
         """
         if self.sha256 is None and self.error is None:
+            self._end_hold()
             self.error = error
             self.progress.end()
 

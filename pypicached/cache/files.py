@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 import msgspec
 
 from pypicached.cache.blobs import Blobs
+from pypicached.cache.committing import Committing
 from pypicached.cache.digests import Expected, matches
 from pypicached.cache.download import Download, Miss
 from pypicached.cache.eviction import Eviction
@@ -26,6 +27,7 @@ from pypicached.cache.memory import Memory
 from pypicached.cache.observe import Observations
 from pypicached.cache.passthrough import STREAMS, PassThrough
 from pypicached.cache.rereading import Rereading
+from pypicached.cache.shared import Shared
 from pypicached.cache.sidecars import SIDECAR, has_sidecar, url_of
 from pypicached.cache.source import Source
 from pypicached.cache.stored_files import FileKey, Hit, StoredFiles
@@ -33,7 +35,6 @@ from pypicached.cache.transfer import Arrived, Transfer
 from pypicached.errors import (
     FileGoneError,
     FileNotListedError,
-    LedgerError,
     NeverFitsError,
     NotFoundError,
     PypicachedError,
@@ -43,9 +44,8 @@ from pypicached.errors import (
     UpstreamDeniedError,
     VerificationError,
 )
-from pypicached.ledger import CachedFile, Kind
+from pypicached.ledger import Kind
 from pypicached.logs import event
-from pypicached.policy import moment_of
 from pypicached.simple.model import ProjectFile
 from pypicached.upstream import Connection, MayAsk, head_length
 
@@ -69,17 +69,18 @@ class Files:
         rereading: Rereading,
         observations: Observations,
         on_bytes: Callable[[Kind, str, int], None],
+        shared: Shared | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.stored = stored
+        self._shared = shared
         self._connections = connections
         self._listings = listings
         self._blobs = blobs
         self._eviction = eviction
-        self._rereading = rereading
         self._observations = observations
         self._on_bytes = on_bytes
-        self._now = now
+        self._committing = Committing(blobs, listings, rereading, observations, now)
         self._flights: Flights[FileKey, None] = Flights()
         # A key is here exactly as long as its flight runs.
         self._running: dict[FileKey, Miss] = {}
@@ -139,7 +140,7 @@ class Files:
                 return joined
             project, entry = await self.describe(key)
             source = self._source(key, project, entry)
-            if await self._link(key, project, entry, source.expected):
+            if await self._committing.link(key, project, entry, source.expected):
                 hit = await self.stored.get(key)
                 if hit is not None:
                     return hit
@@ -209,9 +210,14 @@ class Files:
             head = functools.partial(
                 head_length, source.connection, source.kind, may_ask=source.may_ask
             )
-            length = await source.ask(head)
+            length = await self._length_of_shared(source) or await source.ask(head)
         self._listings.check(key.index, project, entry)
         return project, length, source.expected.hashes.get("sha256")
+
+    async def _length_of_shared(self, source: Source) -> int | None:
+        """Return how long a file is of which the shared store has the bytes."""
+        sha256 = source.expected.hashes.get("sha256")
+        return None if self._shared is None or not sha256 else await self._shared.length_of(sha256)
 
     async def landed(self, key: FileKey) -> None:
         """Return once a file that was on its way has been kept or given up."""
@@ -264,45 +270,6 @@ class Files:
 
         return may_ask
 
-    async def _link(
-        self, key: FileKey, project: str, entry: ProjectFile, expected: Expected
-    ) -> bool:
-        """Record the file if a blob with the digest that its page gives is here already."""
-        sha256 = expected.hashes.get("sha256", "")
-        if len(sha256) != 64:
-            return False
-        file = self._cached(key, project, entry, sha256, expected.size or 0)
-        try:
-            return await self._rereading.vouch(sha256) and await self._blobs.link(file)
-        except LedgerError as error:
-            event(logger, logging.ERROR, str(error), file=entry.filename)
-            return False
-
-    def _cached(
-        self,
-        key: FileKey,
-        project: str,
-        entry: ProjectFile,
-        sha256: str,
-        size: int,
-        *,
-        ok: bool = True,
-    ) -> CachedFile:
-        now = self._now()
-        return CachedFile(
-            index=key.index,
-            path=key.path,
-            kind=key.kind,
-            project=project,
-            filename=entry.filename + (SIDECAR if key.kind == "metadata" else ""),
-            sha256=sha256,
-            size_bytes=size,
-            verified=ok,
-            first_cached_at=now,
-            last_used_at=now,
-            uploaded_at=moment_of(entry.upload_time),
-        )
-
     # ── downloading ──────────────────────────────────────────────────────────────────────────
 
     def _lead(self, key: FileKey, project: str, entry: ProjectFile, source: Source) -> Miss:
@@ -337,7 +304,7 @@ class Files:
             else:
                 arrived = await self._receive(download)
             # A stop does not throw away what has been verified.
-            await to_the_end(self._keep(key, project, entry, arrived))
+            await to_the_end(self._committing.keep(key, project, entry, arrived))
         except PypicachedError as error:
             if isinstance(error, NeverFitsError) and download.length is None and key.kind == "file":
                 self._unfit.put(key, str(error), 0)
@@ -365,7 +332,13 @@ class Files:
             if source.made is None:
                 self._on_bytes(source.kind, source.connection.name, octets)
 
-        transfer = Transfer(download, blobs=self._blobs, eviction=self._eviction, on_bytes=count)
+        transfer = Transfer(
+            download,
+            blobs=self._blobs,
+            eviction=self._eviction,
+            on_bytes=count,
+            shared=self._shared,
+        )
         return await transfer.run()
 
     async def _receive_sidecar(
@@ -398,24 +371,3 @@ class Files:
         made = await self._making.make(key, entry, wheels)
         download.begin_again(made)
         return await self._receive(download)
-
-    async def _keep(self, key: FileKey, project: str, entry: ProjectFile, arrived: Arrived) -> None:
-        file = self._cached(
-            key, project, entry, arrived.sha256, arrived.length, ok=arrived.verified
-        )
-        try:
-            await self._blobs.keep(arrived.spool, file, arrived.reserved)
-            await self._listings.kept(file)
-        except (OSError, LedgerError) as error:
-            # Its readers have it all; it is only not kept.
-            self._observations.no_room(f"could not keep {file.filename}: {error}")
-            event(logger, logging.ERROR, f"could not keep {file.filename}: {error}")
-            return
-        event(
-            logger,
-            logging.INFO,
-            f"cached {file.filename}",
-            index=key.index,
-            bytes=arrived.length,
-            verified=arrived.verified,
-        )

@@ -1,8 +1,8 @@
 """The owner's side of a download: one upstream body → spool, hashed as it goes, verified, resumed.
 
-One task runs it, and no client owns that task. Steps: reserve and allocate room → ask
-upstream → receive (resuming where upstream breaks off) → verify. What follows a verified download
-(commit, ledger) is `blobs.keep`.
+One task runs it, and no client owns that task. Steps: reserve and allocate room → take what a
+shared store has (`shared_part`) → ask upstream for the rest → receive (resuming where upstream
+breaks off) → verify. What follows a verified download (commit, ledger) is `blobs.keep`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pypicached.cache.download import HOLD_BYTES, Download
 from pypicached.cache.encoded import coding_of, decode, is_as_sent, most_bytes
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.filling import Filling
+from pypicached.cache.shared import Shared
+from pypicached.cache.shared_part import SharedPart
 from pypicached.errors import (
     UpstreamPausedError,
     UpstreamTimeoutError,
@@ -41,6 +43,8 @@ class Arrived(msgspec.Struct, frozen=True):
     length: int
     reserved: int
     verified: bool
+    # Whether all of it came from the shared store.
+    shared: bool = False
 
 
 class Transfer:
@@ -57,8 +61,10 @@ class Transfer:
         blobs: Blobs,
         eviction: Eviction,
         on_bytes: Callable[[int], None],
+        shared: Shared | None = None,
     ) -> None:
         self._download = download
+        self._part = None if shared is None else SharedPart(shared, download)
         self._source = download.source
         self._index = download.source.connection.name
         self._blobs = blobs
@@ -81,10 +87,7 @@ class Transfer:
             length = self._download.length
             if length is not None and self._filling.room(length):
                 await self._make_room(length)
-            await self._receive()
-            if self._coding:
-                await self._settle()
-            result = self._verify()
+            result = await self._arrive()
             arrived = True
             return result
         finally:
@@ -93,6 +96,50 @@ class Transfer:
                     self._room.cancel()
                     await asyncio.wait({self._room})
                 self._filling.drop()
+
+    async def _arrive(self) -> Arrived:
+        part = self._part
+        if part is not None:
+            await part.take(self._begin_shared, self._take)
+        if part is None or not part.octets:
+            return await self._from_upstream()
+        whole = part.octets == self._length
+        try:
+            result = self._verify() if whole else await self._from_upstream()
+        except VerificationError as error:
+            if whole:
+                await part.damaged(error.reason)
+            if not self._download.held:
+                raise
+            self._start_over()
+            return await self._from_upstream()
+        if whole:
+            await part.verified()
+        return msgspec.structs.replace(result, shared=whole)
+
+    async def _from_upstream(self) -> Arrived:
+        """Receive what is not here yet, and verify all of it."""
+        await self._receive()
+        if self._coding:
+            await self._settle()
+        return self._verify()
+
+    def _start_over(self) -> None:
+        """Throw away what a shared store gave: upstream has the last word."""
+        self._filling.drop()
+        self._filling = self._new_filling()
+        self._length = self._most = self._source.expected.size
+        self._coding = ""
+        self._download.start_over()
+
+    async def _begin_shared(self, length: int) -> None:
+        self._length = self._most = length
+        self._download.shared = True
+        if self._room is not None:
+            await self._room
+        if not self._filling.begun:
+            await self._filling.make_room(length)
+        self._download.begin(self._filling.spool, length)
 
     async def _make_room(self, length: int) -> None:
         """Make room before upstream is asked; of a small file meanwhile: its clients wait for both.
@@ -228,6 +275,9 @@ class Transfer:
 
     async def _write(self, data: bytes) -> None:
         self._on_bytes(len(data))
+        await self._take(data)
+
+    async def _take(self, data: bytes) -> None:
         end = self._filling.written + len(data)
         if self._most is not None and end > self._most:
             raise VerificationError(

@@ -198,6 +198,8 @@ class FileHandler:
             shared = 0 if miss.leading or exchange.bodiless else download.length or 0
             self._count(exchange, key, result, miss.project, shared)
             status = f"pypicached; fwd=miss; {'stored' if miss.leading else 'collapsed'}"
+            if download.shared:
+                status += '; detail="shared store"'
             sha256 = download.sha256 or download.source.expected.hashes.get("sha256")
             headers = _headers(key, terms, f'"{sha256}"' if sha256 else None, status)
             return await self._stream(exchange, key, miss, headers)
