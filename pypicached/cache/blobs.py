@@ -44,7 +44,15 @@ class Blobs:
     written.
     """
 
-    def __init__(self, store: LocalStore, ledger: Ledger, budget: Budget, pins: Pins) -> None:
+    def __init__(
+        self,
+        store: LocalStore,
+        ledger: Ledger,
+        budget: Budget,
+        pins: Pins,
+        *,
+        shares: bool = False,
+    ) -> None:
         self.store = store
         self.budget = budget
         self.pins = pins
@@ -52,11 +60,16 @@ class Blobs:
         self.on_removed: list[Callable[[set[str]], None]] = []
         self.on_kept: list[Callable[[str], None]] = []
         self._files = ledger.files
+        # Whether what is kept is to be put into a shared store, too.
+        self._shares = shares
         self._turn = asyncio.Lock()
 
-    async def keep(self, spool: Spool, file: CachedFile, reserved: int) -> None:
+    async def keep(
+        self, spool: Spool, file: CachedFile, reserved: int, *, from_fleet: bool = False
+    ) -> None:
         """Make a verified spool the blob of `file`; OSError or LedgerError if that is refused.
 
+        `from_fleet`: its bytes are those of the shared store, which needs them no more.
         Ends the reservation in every case. The spool stays open for those who still read it.
         """
         kept = False
@@ -66,7 +79,7 @@ class Blobs:
                 # What has a row is counted, even if its blob had vanished: it is replaced.
                 known = await self._files.get_blob(file.sha256)
                 disk = await self.store.publish(spool, file.sha256)
-                await self._files.record(file, disk)
+                await self._files.record(file, disk, share=self._shares and not from_fleet)
                 kept = True
                 self.budget.commit(reserved, disk - (known.disk_bytes if known else 0))
                 for told in self.on_kept:
@@ -90,7 +103,7 @@ class Blobs:
                 return False
             whole = msgspec.structs.replace(file, size_bytes=about.st_size)
             disk = disk_bytes(about)
-            await self._files.record(whole, disk)
+            await self._files.record(whole, disk, share=self._shares)
             self.budget.commit(0, disk - (known.disk_bytes if known else 0))
             return True
 

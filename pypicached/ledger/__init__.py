@@ -6,6 +6,7 @@ from pypicached.ledger.copies import check_copy
 from pypicached.ledger.files import Files as CachedFiles
 from pypicached.ledger.ledger import Ledger
 from pypicached.ledger.rows import AuditRow, BlobRow, CachedFile, FileName, Page, PageState
+from pypicached.ledger.shared import Waiting
 from pypicached.ledger.usage import Kind, Result, Usage
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "Result",
     "Snapshot",
     "Usage",
+    "Waiting",
     "check_copy",
 ]

@@ -9,6 +9,7 @@ import aiosqlite
 
 from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.rows import BlobRow, CachedFile, FileName
+from pypicached.ledger.shared import WANT
 from pypicached.ledger.spaces import Spaces
 
 COLUMNS = """index_name, path, kind, project, filename, sha256, size_bytes, verified,
@@ -139,8 +140,8 @@ class Files:
             return _blob(row)
         return None
 
-    async def record(self, file: CachedFile, disk_bytes: int) -> None:
-        """Record a file whose blob is already durable."""
+    async def record(self, file: CachedFile, disk_bytes: int, *, share: bool = False) -> None:
+        """Record a file whose blob is already durable; `share`: the shared store is to have it."""
         digest = bytes.fromhex(file.sha256)
         async with self._writer.transaction() as db:
             await db.execute(PUT_BLOB, (digest, file.size_bytes, disk_bytes, file.last_used_at))
@@ -162,6 +163,8 @@ class Files:
                     file.removed_at,
                 ),
             )
+            if share:
+                await db.execute(WANT, (digest, file.size_bytes, file.last_used_at))
         self.changes += 1
 
     async def adopt_blobs(self, blobs: list[BlobRow]) -> None:

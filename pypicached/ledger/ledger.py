@@ -18,6 +18,7 @@ from pypicached.ledger.connection import (
 )
 from pypicached.ledger.files import Files
 from pypicached.ledger.pages import Pages
+from pypicached.ledger.shared import Shared
 from pypicached.ledger.spaces import Spaces, read_spaces, write_addresses
 from pypicached.ledger.usage import Usage
 
@@ -39,6 +40,7 @@ class Ledger:
         usage: Usage,
         audit: Audit,
         spaces: Spaces,
+        shared: Shared,
     ) -> None:
         self.path = path
         self.notes = notes
@@ -47,6 +49,7 @@ class Ledger:
         self.files = files
         self.usage = usage
         self.audit = audit
+        self.shared = shared
         self._spaces = spaces
         self._opened = _identity(path)
 
@@ -117,7 +120,8 @@ class Ledger:
             stack.callback(writer.wait_again)
             pages = Pages(writer, reader, commands, spaces)
             files = Files(writer, reader, commands, spaces)
-            yield cls(path, notes, writer, pages, files, usage, audit, spaces)
+            shared = Shared(writer, reader, commands, now=now)
+            yield cls(path, notes, writer, pages, files, usage, audit, spaces, shared)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

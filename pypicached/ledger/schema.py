@@ -213,6 +213,44 @@ MIGRATIONS: tuple[str, ...] = (
     -- Whose pages are nobody's, and yet to be removed: as `page.index_name` has it.
     CREATE TABLE void_space (name TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- What this host knows of the shared store. `at`: when the blob was known to be there last, by
+    -- our clock; NULL: it is yet to be put there, not before `not_before`, and was tried so often.
+    CREATE TABLE shared (
+        sha256 BLOB NOT NULL PRIMARY KEY,
+        size_bytes INTEGER NOT NULL,
+        at REAL,
+        wanted_at REAL NOT NULL,
+        not_before REAL NOT NULL DEFAULT 0,
+        tries INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX shared_waiting ON shared (not_before, wanted_at, size_bytes) WHERE at IS NULL;
+    -- How much waits: `status` asks for it, and it may be a million.
+    CREATE TABLE shared_waits (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        blobs INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO shared_waits VALUES (1, 0, 0);
+    CREATE TRIGGER shared_came AFTER INSERT ON shared WHEN new.at IS NULL BEGIN
+        UPDATE shared_waits SET blobs = blobs + 1, bytes = bytes + new.size_bytes;
+    END;
+    CREATE TRIGGER shared_went AFTER DELETE ON shared WHEN old.at IS NULL BEGIN
+        UPDATE shared_waits SET blobs = blobs - 1, bytes = bytes - old.size_bytes;
+    END;
+    CREATE TRIGGER shared_changed AFTER UPDATE OF at, size_bytes ON shared BEGIN
+        UPDATE shared_waits SET
+            blobs = blobs + (new.at IS NULL) - (old.at IS NULL),
+            bytes = bytes + (new.at IS NULL) * new.size_bytes - (old.at IS NULL) * old.size_bytes;
+    END;
+    -- Which store it is, and up to which digest what was here before has been queued for it (NULL:
+    -- all of it).
+    CREATE TABLE shared_store (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        identity TEXT NOT NULL,
+        queued_to BLOB
+    ) STRICT;
+    """,
 )
 
 VERSION = len(MIGRATIONS)
