@@ -22,6 +22,7 @@ from pypicached.cache.copying import Copying
 from pypicached.cache.decoded import DecodedPages
 from pypicached.cache.eviction import Eviction
 from pypicached.cache.files import Files
+from pypicached.cache.fleet import Fleet
 from pypicached.cache.gate import Gate
 from pypicached.cache.listing import Listings
 from pypicached.cache.memory import Memory
@@ -37,6 +38,7 @@ from pypicached.cache.stored import StoredPage
 from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
+from pypicached.errors import SettingsError, StartError, StoreError
 from pypicached.explaining import Explaining
 from pypicached.history import History
 from pypicached.host import own
@@ -46,6 +48,7 @@ from pypicached.ledger import Ledger
 from pypicached.logs import event
 from pypicached.operations import Operations
 from pypicached.plain import (
+    bucket_of,
     clients_of,
     index_rules_of,
     list_cache_control_of,
@@ -53,7 +56,7 @@ from pypicached.plain import (
     terms_of,
 )
 from pypicached.settings import Settings
-from pypicached.store import LocalStore
+from pypicached.store import Bucket, LocalStore, open_bucket
 from pypicached.store.disk import DiskPool
 from pypicached.upstream import Connection, Offline, Retiring
 from pypicached.warm.warming import Warming
@@ -117,13 +120,25 @@ class Assembly:
         await pins.read()
         for problem in pins.problems:
             event(logger, logging.WARNING, problem)
-        self.blobs = Blobs(self.store, self.ledger, budget, pins)
+        bucket = await self._open_bucket(disk)
+        self.blobs = Blobs(self.store, self.ledger, budget, pins, shares=bucket is not None)
+        self._bucket = bucket
         await count_stored(self.ledger, self.blobs)
         self.observations = Observations(self._now)
         self.clearing = Clearing(self.ledger)
         await self.tell_ledger(self._settings)
         quarantine = Quarantine(await self.ledger.pages.quarantined())
         self.gate = Gate(rules_of(self._settings.policy), quarantine, now=self._now)
+
+    async def _open_bucket(self, disk: DiskPool) -> Bucket | None:
+        """Open the store that is shared with others, if there is one; nothing is asked of it."""
+        try:
+            access = await disk.run(bucket_of, self._settings.store)
+            if access is None:
+                return None
+            return await self._stack.enter_async_context(open_bucket(access, disk))
+        except (SettingsError, StoreError) as error:
+            raise StartError(f"[store.s3]: {error}") from error
 
     async def tell_ledger(self, settings: Settings) -> None:
         """Have the ledger forget what settings leave no place for. LedgerError: it did nothing."""
@@ -204,6 +219,9 @@ class Assembly:
             self.lists.prepare()
         self._stack.push_async_callback(self.lists.close)
         self.eviction = Eviction(self.blobs, self.ledger)
+        self.fleet = None
+        if self._bucket is not None:
+            self.fleet = Fleet(self._bucket, self.ledger, self.blobs, self.rereading, self._now)
         self.files = Files(
             self.connections,
             Listings(self.catalog, self.gate, self.decoded, self.changes, now=self._now),
@@ -213,6 +231,7 @@ class Assembly:
             rereading=self.rereading,
             observations=self.observations,
             on_bytes=self.ledger.usage.count_received,
+            shared=None if self.fleet is None else self.fleet.shared,
             now=self._now,
         )
         self._stack.push_async_callback(self.files.close)
@@ -255,6 +274,7 @@ class Assembly:
             observations=self.observations,
             configuration=self._configuration,
             notes=self._notes,
+            fleet=self.fleet,
             now=self._now,
         )
         pruning = Pruning(self.ledger, self.blobs, self.catalog, self.lists, now=self._now)
@@ -282,7 +302,7 @@ class Assembly:
         self.history = History(self.ledger)
         pages = SimplePages(self.catalog, usage, self.decoded, self.gate, now=self._now)
         metrics = Metrics(
-            usage, self.blobs, self.files, self.observations, self.connections.values()
+            usage, self.blobs, self.files, self.observations, self.connections.values(), self.fleet
         )
         self.sweep = Sweep(clients=clients, head_seconds=settings.limits.request_head)
         self.list_pages = ListPages(

@@ -138,6 +138,10 @@ class Daemon:
         self._background(parts.clearing.run(), "removal of pages of where indexes were")
         self._background(parts.rereading.run(), "reading of what was sent")
         self._background(parts.recall.run(parts.catalog.look), "looking for what was withdrawn")
+        if parts.fleet is not None:
+            self._background(parts.fleet.uploads.run(), "uploads to the shared store")
+            refreshing = parts.fleet.uploads.run_refreshing()
+            self._background(refreshing, "renewal of what is in the shared store")
         self._background(self._flush(), "flush of counters")
         self._background(Probing(parts.connections.values()).run(), "probes of failing upstreams")
         app = parts.build_faces(clients)

@@ -14,9 +14,11 @@ from operator import attrgetter, itemgetter
 from pypicached import __version__, messages
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.files import Files
+from pypicached.cache.fleet import Fleet
 from pypicached.cache.gate import Gate
 from pypicached.cache.observe import Observations
 from pypicached.errors import LedgerError, NoRoomError, NotFoundError
+from pypicached.fleets import store_status_if_known
 from pypicached.ledger import CachedFile, Ledger
 from pypicached.messages import iso
 from pypicached.upstream import Connection, Offline
@@ -32,7 +34,7 @@ MAX_TOLD = 5
 class Operations:
     """Status, statistics, listings. Any number of callers."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that `status` is about
         self,
         *,
         ledger: Ledger,
@@ -44,6 +46,7 @@ class Operations:
         observations: Observations,
         configuration: Callable[[], Awaitable[list[str]]],
         notes: list[str],
+        fleet: Fleet | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
@@ -54,6 +57,7 @@ class Operations:
         self._gate = gate
         self._observations = observations
         self._configuration = configuration
+        self._fleet = fleet
         self._now = now
         # Not `now`: a clock that is set back makes no uptime negative.
         self._started = time.monotonic()
@@ -75,6 +79,8 @@ class Operations:
         except LedgerError as error:
             problems.append(str(error))
             hit_rate, files, pages, stale = None, 0, 0, {}
+        store, of_store = await store_status_if_known(self._fleet, self._ledger, self._now)
+        problems += [problem for problem in of_store if problem not in problems]
         return messages.Status(
             version=__version__,
             uptime_seconds=round(time.monotonic() - self._started, 1),
@@ -96,6 +102,7 @@ class Operations:
                 for seen in reversed(self._observations.failures)
             ],
             pid=os.getpid(),
+            store=store,
         )
 
     async def _withdrawn(self) -> list[str]:

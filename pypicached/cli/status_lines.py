@@ -9,7 +9,7 @@ from pypicached.cli.terminal import duration, size
 from pypicached.errors import clean
 
 if TYPE_CHECKING:
-    from pypicached.messages import DiskStatus, IndexStatus, Status
+    from pypicached.messages import DiskStatus, IndexStatus, Status, StoreStatus
 
 
 def build_lines(status: Status) -> list[str]:
@@ -30,6 +30,8 @@ def _lines(status: Status) -> Iterator[str]:
             yield f"index {index.name}: {measured}"
     yield f"disk: {_disk(status.disk)}"
     yield f"ledger: {size(status.disk.ledger_bytes)}"
+    if status.store is not None:
+        yield f"store: {status.store.state} {store_text(status.store)}"
     yield f"hit rate of the last 24 h: {rate_text(status.hit_rate_24h)}"
     for download in status.downloads:
         written = amount_text(download.written_bytes, download.size_bytes)
@@ -38,6 +40,17 @@ def _lines(status: Status) -> Iterator[str]:
         yield f"failure: {failure.at} {failure.what}: {failure.reason}"
     for problem in status.problems:
         yield f"problem: {problem}"
+
+
+def store_text(store: StoreStatus) -> str:
+    """Return which shared store it is, what it gave, and what waits for it."""
+    parts = [
+        store.bucket,
+        f"{store.fetched_files} files fetched, {store.uploaded_files} put there since the start",
+    ]
+    if store.waiting_files:
+        parts.append(f"{store.waiting_files} wait for it ({size(store.waiting_bytes)})")
+    return ", ".join(parts)
 
 
 def _state(index: IndexStatus) -> str:

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pypicached.cli.status_lines import amount_text, measured_text, rate_text
+from pypicached.cli.status_lines import amount_text, measured_text, rate_text, store_text
 from pypicached.cli.terminal import age, count, duration, size
 from pypicached.errors import clean
 
@@ -78,6 +78,9 @@ def _facts(status: Status) -> Table:
     kept = f"{count(disk.files, 'file')}, {count(disk.pages, 'page')}"
     kept += f", ledger {size(disk.ledger_bytes)}"
     grid.add_row(Text(), Text(kept, "dim"))
+    if store := status.store:
+        state = Text(store.state, _STATE_STYLES.get(store.state, "dim"))
+        grid.add_row(Text("  Shared store"), Text.assemble(state, f"  {clean(store_text(store))}"))
     return grid
 
 

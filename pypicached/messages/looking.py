@@ -52,6 +52,28 @@ class DiskStatus(msgspec.Struct):
     ledger_bytes: int = 0
 
 
+class StoreStatus(msgspec.Struct):
+    """The store that hosts share. `state`: ok, or failing `since` then.
+
+    What waits is to be put there; the other figures count from the daemon's start. `damaged`: it
+    had other bytes than it should. `lost`: evicted here before they were there.
+    """
+
+    bucket: str
+    state: str
+    since: str | None = None
+    last_error: str | None = None
+    waiting_files: int = 0
+    waiting_bytes: int = 0
+    oldest_waits_since: str | None = None
+    fetched_files: int = 0
+    fetched_bytes: int = 0
+    uploaded_files: int = 0
+    uploaded_bytes: int = 0
+    damaged_files: int = 0
+    lost_files: int = 0
+
+
 class Failure(msgspec.Struct):
     """One of the last failures, for `status`."""
 
@@ -74,6 +96,8 @@ class Status(msgspec.Struct, kw_only=True):
     problems: list[str]
     failures: list[Failure] = []
     pid: int = 0
+    # None: there is none, or the ledger does not tell.
+    store: StoreStatus | None = None
 
 
 class KindStats(msgspec.Struct):

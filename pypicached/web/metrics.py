@@ -20,6 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.files import Files
+from pypicached.cache.fleet import Fleet
 from pypicached.cache.observe import Observations
 from pypicached.ledger import Usage
 from pypicached.upstream import BUCKETS as UPSTREAM_BUCKETS
@@ -39,12 +40,14 @@ class Metrics:
         files: Files,
         observations: Observations,
         connections: Collection[Connection],
+        fleet: Fleet | None = None,
     ) -> None:
         self._usage = usage
         self._blobs = blobs
         self._files = files
         self._observations = observations
         self._connections = connections
+        self._fleet = fleet
         self._registry = CollectorRegistry()
         self._latency = Histogram(
             "pypicached_request_seconds",
@@ -96,6 +99,9 @@ class Metrics:
         )
         for source in ("cache", "upstream"):
             octets.add_metric([source], self._usage.octets[source])
+        if self._fleet is not None:
+            octets.add_metric(["store"], self._fleet.shared.received_bytes)
+            yield from _store(self._fleet)
         yield octets
         upstream = CounterMetricFamily(
             "pypicached_upstream_requests", "Requests to upstreams.", labels=["index", "outcome"]
@@ -160,3 +166,27 @@ class Metrics:
                 seconds.add_metric(labels, sums, host.latency.total_seconds)
         yield up
         yield seconds
+
+
+def _store(fleet: Fleet) -> Iterator[Metric]:
+    """Yield what is known of the store that hosts share."""
+    yield GaugeMetricFamily(
+        "pypicached_store_up",
+        "0 while the shared store is held to fail.",
+        value=0 if fleet.health.failing else 1,
+    )
+    files = CounterMetricFamily(
+        "pypicached_store_files",
+        "Files of the shared store: fetched from it, put there, renewed, damaged there, or evicted "
+        "here before they were there.",
+        labels=["what"],
+    )
+    for what, value in (
+        ("fetched", fleet.shared.received_blobs),
+        ("uploaded", fleet.uploads.uploaded_blobs),
+        ("refreshed", fleet.uploads.refreshed_blobs),
+        ("damaged", fleet.shared.damaged_blobs),
+        ("lost", fleet.uploads.lost_blobs),
+    ):
+        files.add_metric([what], value)
+    yield files

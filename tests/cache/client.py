@@ -58,9 +58,9 @@ def spools_in(daemon: Running) -> list[str]:
     return [path.name for path in (daemon.parts.store.root / "tmp").iterdir()]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a state of the daemon that nothing announces; at most 5 s."""
-    async with asyncio.timeout(5):
+async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+    """Wait for a state of the daemon that nothing announces."""
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.002)
 
