@@ -163,7 +163,9 @@ class Eviction:
         """Keep the cache below its marks until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+                # `wait_for` swallows a cancel that comes as the wait ends: a stop would never end.
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._wanted.wait()
             self._wanted.clear()
             try:
                 if self._above(HIGH) > 0:

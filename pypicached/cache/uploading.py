@@ -145,7 +145,9 @@ class Uploads:
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wanted.wait(), seconds)
+            # `wait_for` swallows a cancel that comes as the wait ends, and a stop would never end.
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
         if self._health.failing:
             # Each failure ends an upload, and so would begin the next one at once.
             await asyncio.sleep(FAILING_SECONDS)

@@ -55,7 +55,8 @@ async def drain(
         if app.active:
             tell(app.active)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(hurry.wait(), LOOK_SECONDS)
+            async with asyncio.timeout(LOOK_SECONDS):
+                await hurry.wait()
     # An answer that was written is with its client only when the kernel has all of it.
     if cut := max(app.active, sum(map(_has_unsent, server.connections))):
         event(logger, logging.WARNING, f"cut off {cut} running answers")

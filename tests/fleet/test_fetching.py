@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pypicached.cache import health, shared_part
+from pypicached.store import s3_client
 from tests.cache.client import blobs_in, fetch, settled, until
 from tests.fake import DistFile, FakeUpstream, make_wheel
 from tests.fleet import faulty
@@ -117,6 +118,7 @@ async def test_fetching__store_at_fault(
     """Whatever the store does, every client has the right bytes, of at most one upstream GET."""
     monkeypatch.setattr(shared_part, "FIRST_SECONDS", 0.5)
     monkeypatch.setattr(shared_part, "SLOW_SECONDS", 0.5)
+    monkeypatch.setattr(s3_client, "READ_SECONDS", 1.0)
     store.put(wheel.body)
     store.fault = fault
     async with with_store() as daemon:
