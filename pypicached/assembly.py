@@ -52,6 +52,7 @@ from pypicached.plain import (
     clients_of,
     index_rules_of,
     list_cache_control_of,
+    manner_of,
     rules_of,
     terms_of,
 )
@@ -66,6 +67,7 @@ from pypicached.web.files import FileHandler
 from pypicached.web.lists import ListPages
 from pypicached.web.metrics import Metrics
 from pypicached.web.people import PeoplePages
+from pypicached.web.redirects import Redirects
 from pypicached.web.simple import SimplePages
 from pypicached.web.sweep import Sweep
 
@@ -308,8 +310,10 @@ class Assembly:
         self.list_pages = ListPages(
             self.lists, pages, usage, cache_control=list_cache_control_of(settings), now=self._now
         )
+        manner = manner_of(settings.store)
+        away = None if self.fleet is None or manner is None else Redirects(self.fleet, manner)
         self.file_handler = FileHandler(
-            self.files, usage, self.ledger.audit, terms=terms_of(settings)
+            self.files, usage, self.ledger.audit, terms_of(settings), away
         )
         self.admission = Admission(clients_of(settings.server))
         self.app = PublicApp(

@@ -10,6 +10,7 @@ from pypicached.store import BucketAccess
 from pypicached.upstream import Limits
 from pypicached.web.clients import Clients
 from pypicached.web.files import Terms
+from pypicached.web.redirects import Manner
 
 
 def times_of(index: Index, settings: Settings) -> Times:
@@ -73,6 +74,14 @@ def rules_of(policy: Policy) -> Rules:
         exempt=policy.exempt,
         refuse_removed=policy.removed_files == "refuse",
     )
+
+
+def manner_of(store: Store) -> Manner | None:
+    """Return how clients are sent to the bucket; None if files are served from here."""
+    s3 = store.s3
+    if store.kind != "s3" or s3.serve != "redirect":
+        return None
+    return Manner(s3.redirect_status, s3.public_url)
 
 
 def bucket_of(store: Store) -> BucketAccess | None:

@@ -85,9 +85,29 @@ class Uploads:
         await self._shared.vanished(sha256)
         self._wanted.set()
 
-    async def is_there(self, sha256: str) -> bool:
-        """Whether a blob was there when this host knew last. Raises LedgerError."""
-        return await self._shared.known_at(sha256) is not None
+    async def confirm(self, sha256: str) -> bool:
+        """Whether a blob that this host knows to be there still is; its time is renewed if due.
+
+        Raises StoreError, LedgerError.
+        """
+        at = await self._shared.known_at(sha256)
+        if at is None:
+            return False
+        due = self._now() - at > REFRESH_SECONDS
+        there = await self._renew(sha256) if due else await self._store.stat(sha256) is not None
+        self._health.succeeded()
+        if not there:
+            await self.vanished(sha256)
+        return there
+
+    async def _renew(self, sha256: str) -> bool:
+        """Renew an object's time; return whether there is one. Raises StoreError, LedgerError."""
+        if not await self._store.refresh(sha256):
+            return False
+        self.refreshed_blobs += 1
+        about = self._blobs.store.stat(sha256)
+        await self._shared.arrived(sha256, about.st_size if about else 0)
+        return True
 
     # ── the queue ────────────────────────────────────────────────────────────────────────────
 
@@ -228,11 +248,7 @@ class Uploads:
             for sha256, at in used:
                 if not self._health.allows():
                     return last
-                if await self._store.refresh(sha256):
-                    self.refreshed_blobs += 1
-                    about = self._blobs.store.stat(sha256)
-                    await self._shared.arrived(sha256, about.st_size if about else 0)
-                else:
+                if not await self._renew(sha256):
                     await self.vanished(sha256)
                 self._health.succeeded()
                 last = (at, sha256)

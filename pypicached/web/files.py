@@ -30,6 +30,7 @@ from pypicached.ledger import Audit, CachedFile, Result, Usage
 from pypicached.simple.urls import request_key
 from pypicached.web.exchange import Asked, Exchange, Whole
 from pypicached.web.ranges import UnsatisfiableError, matches, parse_range, range_applies
+from pypicached.web.redirects import Redirects
 from pypicached.web.sending import (
     cut_off,
     send_growing,
@@ -64,8 +65,10 @@ class FileHandler:
         usage: Usage,
         audit: Audit,
         terms: Mapping[str, Terms],
+        redirects: Redirects | None = None,
     ) -> None:
         self._files = files
+        self._redirects = redirects
         self._usage = usage
         self._audit = audit
         self.terms = terms
@@ -77,9 +80,16 @@ class FileHandler:
         if terms is None:
             raise FileNotListedError("there is no index of that name")
         hit = self._files.stored.ready(key)
-        if hit is not None:
+        if hit is not None and (hit.body is not None or self._redirects is None):
             return await self._send_hit(exchange, key, hit, terms)
         try:
+            if self._redirects is not None and key.kind == "file":
+                hit = hit or await self._files.stored.get(key)
+                sent = await self._send_away(exchange, key, hit, terms)
+                if sent is not None:
+                    return sent
+            if hit is not None:
+                return await self._send_hit(exchange, key, hit, terms)
             # What its page takes is a part of what a file's first byte may take.
             by = asyncio.get_running_loop().time() + terms.cold_deadline
             if exchange.bodiless and key.kind == "file":
@@ -112,6 +122,36 @@ class FileHandler:
         exchange.index = index
         exchange.file_key = path.removesuffix(SIDECAR)
         return FileKey(index, exchange.file_key, "metadata" if sidecar else "file")
+
+    async def _send_away(
+        self, exchange: Exchange, key: FileKey, hit: Hit | None, terms: Terms
+    ) -> web.Response | None:
+        """Return a redirect to the shared store if it has the file, and it is not a small one."""
+        assert self._redirects is not None
+        if hit is not None and hit.body is not None:
+            return None
+        try:
+            if hit is not None:
+                project, filename, sha256 = hit.file.project, hit.file.filename, hit.file.sha256
+            else:
+                project, entry = await self._files.describe(key)
+                filename, sha256 = entry.filename, entry.hashes.get("sha256", "")
+            headers = await self._redirects.headers_for(
+                sha256, exchange.request.method, private=terms.private
+            )
+        except BaseException:
+            if hit is not None:
+                os.close(hit.fd)
+            raise
+        if headers is None:
+            return None
+        if hit is not None:
+            os.close(hit.fd)
+        self._count(exchange, key, "hits", project, 0)
+        self._usage.touch_file(key.index, key.path, key.kind, sha256)
+        if not exchange.bodiless:
+            self._note(exchange, key, project, filename)
+        return web.Response(status=self._redirects.manner.status, headers=headers)
 
     # ── hits ─────────────────────────────────────────────────────────────────────────────────
 

@@ -54,11 +54,8 @@ class FaultyStore:
         body = await request.content.read()
         if self.broken is not None and (answer := self.broken(request)) is not None:
             return await answer
-        if request.method == "POST" and "delete" in request.query:
-            return self._delete(body.decode())
-        if request.method == "PUT":
-            self.objects[sha256] = body
-            return web.Response(headers={"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+        if request.method in ("POST", "PUT"):
+            return self._change(request, sha256, body)
         if request.path.strip("/") == "wheels":
             return web.Response()  # the bucket itself
         stored = self.objects.get(sha256)
@@ -67,6 +64,17 @@ class FaultyStore:
         if request.method == "GET" and self.fault is not None:
             return await self.fault(request, stored)
         return whole(request, stored)
+
+    def _change(self, request: web.BaseRequest, sha256: str, body: bytes) -> web.Response:
+        if request.method == "POST":
+            return self._delete(body.decode())
+        if "x-amz-copy-source" not in request.headers:
+            self.objects[sha256] = body
+            return web.Response(headers={"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+        if sha256 not in self.objects:
+            return error(404, "NoSuchKey")
+        text = '<CopyObjectResult><ETag>"x"</ETag></CopyObjectResult>'
+        return web.Response(text=text, content_type="application/xml")
 
     def _delete(self, document: str) -> web.Response:
         for sha256 in [digest for digest in self.objects if digest in document]:
