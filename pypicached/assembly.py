@@ -34,6 +34,7 @@ from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.recall import Recall
 from pypicached.cache.recovery import count_stored
 from pypicached.cache.rereading import Rereading
+from pypicached.cache.store_pruning import StorePruning
 from pypicached.cache.stored import StoredPage
 from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.verifying import Verifying
@@ -288,6 +289,7 @@ class Assembly:
             verifying=Verifying(self.ledger, self.blobs),
             copying=Copying(self.ledger, self.blobs, self.eviction),
             indexes=self.connections,
+            store_pruning=None if self._bucket is None else StorePruning(self._bucket, self.blobs),
         )
         self.explaining = Explaining(self.catalog, self.decoded, self.gate, self.ledger)
         self.warming = Warming(

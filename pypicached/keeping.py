@@ -15,6 +15,7 @@ from pypicached import messages
 from pypicached.cache.copying import Copy, Copying
 from pypicached.cache.pins import Pins, matches
 from pypicached.cache.pruning import Asked, Pruning
+from pypicached.cache.store_pruning import StorePruning
 from pypicached.cache.verifying import Verifying
 from pypicached.errors import NotFoundError, PypicachedError
 from pypicached.ledger import Ledger
@@ -37,6 +38,7 @@ class Keeping:
         verifying: Verifying,
         copying: Copying,
         indexes: Container[str],
+        store_pruning: StorePruning | None = None,
     ) -> None:
         self._ledger = ledger
         self._pins = pins
@@ -44,6 +46,7 @@ class Keeping:
         self._verifying = verifying
         self._copying = copying
         self._indexes = indexes
+        self._store_pruning = store_pruning
 
     # ── pins ─────────────────────────────────────────────────────────────────────────────────
 
@@ -102,6 +105,30 @@ class Keeping:
                 ]
                 yield messages.Progress(done, None, "blobs")
         yield answer
+
+    async def prune_store(
+        self, request: messages.PruneStoreRequest
+    ) -> AsyncGenerator[messages.Progress | messages.PruneStoreAnswer, None]:
+        """Remove what no host used from the store that hosts share; yield progress, then the sums.
+
+        Raises NotFoundError if there is no such store.
+        """
+        if self._store_pruning is None:
+            raise NotFoundError('no store is shared: see [store] kind = "s3"')
+        steps = self._store_pruning.run(request.days, dry_run=request.dry_run)
+        async with contextlib.aclosing(steps) as sweeps:
+            async for sweep in sweeps:
+                done = sweep
+                yield messages.Progress(sweep.looked_at, None, "objects")
+        yield messages.PruneStoreAnswer(
+            request.dry_run,
+            done.looked_at,
+            done.gone,
+            done.gone_bytes,
+            done.pinned,
+            done.uploads,
+            [f"{sha256}: {why}" for sha256, why in sorted(done.refused.items())],
+        )
 
     async def invalidate(self, request: messages.InvalidateRequest) -> messages.InvalidateAnswer:
         """Make pages be asked anew; with `files`, remove cached files too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,6 +55,12 @@ def prune(
         list[str] | None,
         typer.Option(metavar="PROJECT", help="Of this project only; may be repeated."),
     ] = None,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store", help="In the store that hosts share, what none of them used for N days."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only say.")] = False,
     as_json: JsonOption = False,
     socket: SocketOption = None,
@@ -62,6 +69,9 @@ def prune(
 
     Exit code 1 if something could not be removed.
     """
+    if store:
+        _prune_store(days, to_size, project, as_json=as_json, dry_run=dry_run, socket=socket)
+        return
     if (days is None) == (to_size is None):
         what = "prune what?" if days is None else "prune takes --days or --to-size, not both:"
         raise ControlError(f"{what} {_EXAMPLE}", exit_code=2)
@@ -79,6 +89,42 @@ def prune(
         print_json(answer)
     else:
         _print_answer(answer)
+    if answer.failed:
+        raise typer.Exit(1)
+
+
+def _prune_store(
+    days: float | None,
+    to_size: str | None,
+    project: list[str] | None,
+    *,
+    as_json: bool,
+    dry_run: bool,
+    socket: Path | None,
+) -> None:
+    if days is None or to_size is not None or project:
+        raise ControlError(
+            "prune --store takes --days, and neither --to-size nor --project: for example "
+            "`pypicached prune --store --days 90 --dry-run`",
+            exit_code=2,
+        )
+    from pypicached.messages import PruneStoreRequest
+
+    request = PruneStoreRequest(days=days, dry_run=dry_run)
+    with ProgressDisplay("pruning") as display:
+        answer = connect(socket).prune_store(request, display.show)
+    if as_json:
+        print_json(answer)
+    else:
+        done = "would remove" if answer.dry_run else "removed"
+        found = f"of {count(answer.looked_at, 'object')}"
+        print_line(f"{done} {answer.objects} {found}, {size(answer.bytes)}")
+        if answer.pinned:
+            print_line(f"{count(answer.pinned, 'object')} more would go but for a pin")
+        if answer.uploads:
+            print_line(f"gave up {count(answer.uploads, 'upload')} that nobody had ended")
+        for failed in answer.failed:
+            print_line(f"could not remove {clean(failed)}")
     if answer.failed:
         raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import msgspec
 from aiohttp import web
 
+from pypicached.cache.store_pruning import LEAST_DAYS
 from pypicached.control.copies import send_copy
 from pypicached.control.lines import send_lines
 from pypicached.control.listings import send_rows
@@ -27,6 +28,7 @@ from pypicached.messages import (
     OfflineRequest,
     PinRequest,
     PruneRequest,
+    PruneStoreRequest,
     ReloadAnswer,
     RepairRequest,
 )
@@ -95,6 +97,7 @@ def build_app(services: Services, *, readers_gid: int | None) -> web.Application
             web.post("/warm/pinned", handlers.warm),
             web.get("/who", handlers.who),
             web.post("/prune", handlers.prune),
+            web.post("/prune/store", handlers.prune_store),
             web.post("/invalidate", handlers.invalidate),
             web.post("/offline", handlers.offline),
             web.post("/reload", handlers.reload),
@@ -172,6 +175,15 @@ class _Handlers:
         _check_prune(message)
         _log_change(request, "prune", message)
         return await send_lines(request, self._keeping.prune(message), _sentence)
+
+    async def prune_store(self, request: web.Request) -> web.StreamResponse:
+        message = await _message(request, PruneStoreRequest)
+        if not math.isfinite(message.days) or message.days < LEAST_DAYS:
+            raise _UsageError(
+                f"days are at least {LEAST_DAYS:.0f}: hosts renew what they use once a day"
+            )
+        _log_change(request, "prune --store", message)
+        return await send_lines(request, self._keeping.prune_store(message), _sentence)
 
     async def verify(self, request: web.Request) -> web.StreamResponse:
         work = self._keeping.verify(request.query.getall("project", []), repair=False)

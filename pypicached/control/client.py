@@ -41,6 +41,9 @@ from pypicached.messages import (
     PrunedFile,
     PruneLine,
     PruneRequest,
+    PruneStoreAnswer,
+    PruneStoreLine,
+    PruneStoreRequest,
     ReloadAnswer,
     RepairRequest,
     Stats,
@@ -179,6 +182,21 @@ class ControlClient:
         answer = self._follow("POST", "/prune", PruneLine, request, take).result
         assert answer is not None
         answer.files[:0] = files
+        return answer
+
+    def prune_store(
+        self, request: PruneStoreRequest, on_progress: Callable[[Progress], None]
+    ) -> PruneStoreAnswer:
+        """Remove files from the shared store, reporting on the way; ControlError.
+
+        Whatever `on_progress` raises closes the connection, and the daemon then stops pruning.
+        """
+
+        def take(line: PruneStoreLine) -> None:
+            _show(line, on_progress)
+
+        answer = self._follow("POST", "/prune/store", PruneStoreLine, request, take).result
+        assert answer is not None
         return answer
 
     def verify(

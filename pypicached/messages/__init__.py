@@ -13,6 +13,7 @@ are NDJSON: `Progress` lines, perhaps parts of the answer, and then one with the
 | `GET /list/{project}?sort=…` | `list[FileRow]`, 404 if nothing of it is cached |
 | `GET /who?requirement=…&client=…&since=…&refused=1` (each may be missing) | NDJSON of `WhoLine` |
 | `POST /prune` with `PruneRequest` | NDJSON of `PruneLine` |
+| `POST /prune/store` with `PruneStoreRequest` | NDJSON of `PruneStoreLine` |
 | `POST /offline` with `OfflineRequest` | `OfflineAnswer` |
 | `POST /invalidate` with `InvalidateRequest` | `InvalidateAnswer` |
 | `GET /explain/{requirement}` | `Explanation`, 404 if nothing is known of the project |
@@ -40,6 +41,9 @@ from pypicached.messages.changing import (
     PrunedFile,
     PruneLine,
     PruneRequest,
+    PruneStoreAnswer,
+    PruneStoreLine,
+    PruneStoreRequest,
     ReloadAnswer,
     ReloadedKey,
     RepairRequest,
@@ -90,6 +94,9 @@ __all__ = [
     "PruneAnswer",
     "PruneLine",
     "PruneRequest",
+    "PruneStoreAnswer",
+    "PruneStoreLine",
+    "PruneStoreRequest",
     "PrunedFile",
     "ReloadAnswer",
     "ReloadedKey",

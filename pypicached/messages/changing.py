@@ -51,6 +51,37 @@ class PruneLine(msgspec.Struct, omit_defaults=True):
     error: str | None = None
 
 
+class PruneStoreRequest(msgspec.Struct, kw_only=True):
+    """What no host has used for so many days is to go from the store that hosts share."""
+
+    days: float
+    dry_run: bool = False
+
+
+class PruneStoreAnswer(msgspec.Struct):
+    """`pypicached prune --store`: objects looked at, and gone (or that would go) with their bytes.
+
+    `pinned` are spared by a pin of this host; `uploads` that nobody had ended were given up;
+    `failed` says what the store refuses.
+    """
+
+    dry_run: bool
+    looked_at: int
+    objects: int
+    bytes: int
+    pinned: int = 0
+    uploads: int = 0
+    failed: list[str] = []
+
+
+class PruneStoreLine(msgspec.Struct, omit_defaults=True):
+    """One line of the NDJSON answer to `POST /prune/store`; exactly one member is set."""
+
+    progress: Progress | None = None
+    result: PruneStoreAnswer | None = None
+    error: str | None = None
+
+
 class OfflineRequest(msgspec.Struct):
     """`pypicached offline on|off`, until the daemon's next start."""
 

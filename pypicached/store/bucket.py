@@ -12,11 +12,12 @@ import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pypicached.errors import BlobMissingError, StoreRefusedError, clean
+from pypicached.errors import BlobMissingError, StoreRefusedError, StoreUnavailableError, clean
 from pypicached.store.access import BucketAccess
 from pypicached.store.disk import DiskPool
 from pypicached.store.insisting import PAUSES, insist
@@ -83,6 +84,11 @@ class Bucket:
         Without the right to list, S3 tells no absence (it answers 403), and nothing can be pruned.
         """
         await self._client.ask("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
+
+    async def now(self) -> float:
+        """Return what the store's clock says, in seconds since the epoch."""
+        answer = await self._client.ask("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
+        return _date_of(answer).timestamp()
 
     async def sign(self, sha256: str, method: Literal["GET", "HEAD"], seconds: int) -> str:
         """Return a URL with which anybody may get a blob for so long; asks nothing.
@@ -301,8 +307,17 @@ def _length_in(answer: Answer, offset: int) -> int:
     return int(told[2])
 
 
+def _date_of(answer: Answer) -> datetime:
+    """Return when the store answered. Raises StoreUnavailableError if it does not say."""
+    told = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+    try:
+        return parsedate_to_datetime(told)
+    except ValueError:
+        raise StoreUnavailableError("does not say what time it is") from None
+
+
 def _begun_before(page: Answer, seconds: float) -> Iterator[dict[str, Any]]:
-    now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+    now = _date_of(page)
     for upload in page.get("Uploads", ()):
         if (now - upload["Initiated"]).total_seconds() >= seconds:
             yield upload
