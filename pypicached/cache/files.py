@@ -87,7 +87,7 @@ class Files:
         self._turn = asyncio.Semaphore(STREAMS)
         # Files of unknown length that turned out not to fit: streamed through from then on.
         self._unfit: Memory[FileKey, str] = Memory(MAX_UNFIT_BYTES)
-        self._making = Making(stored, blobs.store.disk, self.open, on_bytes)
+        self._making = Making(stored, blobs.store.disk, self.open, on_bytes, shared)
 
     @property
     def downloads(self) -> list[Download]:

@@ -11,9 +11,15 @@ import os
 from collections.abc import Awaitable, Callable
 
 from pypicached.cache.download import Miss
+from pypicached.cache.shared import Shared
 from pypicached.cache.source import Source
 from pypicached.cache.stored_files import FileKey, Hit, StoredFiles
-from pypicached.errors import NoRoomError, UpstreamAnswerError
+from pypicached.errors import (
+    NoRoomError,
+    OfflineError,
+    UpstreamAnswerError,
+    UpstreamUnavailableError,
+)
 from pypicached.ledger import Kind
 from pypicached.simple.model import ProjectFile
 from pypicached.store.disk import DiskPool
@@ -38,11 +44,13 @@ class Making:
         disk: DiskPool,
         open_file: Callable[[FileKey], Awaitable[Hit | Miss]],
         on_bytes: Callable[[Kind, str, int], None],
+        shared: Shared | None = None,
     ) -> None:
         self._stored = stored
         self._disk = disk
         self._open_file = open_file
         self._on_bytes = on_bytes
+        self._shared = shared
 
     async def make(self, key: FileKey, entry: ProjectFile, source: Source) -> bytes:
         """Return the METADATA, byte for byte, of the wheel that `source` gives.
@@ -58,8 +66,19 @@ class Making:
                 return await self._from_parts(entry, source)
             except RangesRefusedError:
                 return await self._from_whole(wheel, entry.filename, source)
+            except (UpstreamUnavailableError, OfflineError):
+                if not await self._is_shared(entry):
+                    raise
+                return await self._from_whole(wheel, entry.filename, source)
         except WheelError as error:
             raise UpstreamAnswerError(key.index, f"cannot read a wheel: {error}") from error
+
+    async def _is_shared(self, entry: ProjectFile) -> bool:
+        """Whether the store that hosts share has a wheel."""
+        sha256 = entry.hashes.get("sha256")
+        if self._shared is None or not sha256:
+            return False
+        return await self._shared.length_of(sha256) is not None
 
     async def from_stored(self, key: FileKey, entry: ProjectFile, source: Source) -> bytes | None:
         """Return the METADATA if the wheel is here and whole; nobody is asked."""
