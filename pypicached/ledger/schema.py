@@ -233,15 +233,16 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     INSERT INTO shared_waits VALUES (1, 0, 0);
     CREATE TRIGGER shared_came AFTER INSERT ON shared WHEN new.at IS NULL BEGIN
-        UPDATE shared_waits SET blobs = blobs + 1, bytes = bytes + new.size_bytes;
+        UPDATE shared_waits SET blobs = blobs + 1, bytes = bytes + new.size_bytes WHERE id = 1;
     END;
     CREATE TRIGGER shared_went AFTER DELETE ON shared WHEN old.at IS NULL BEGIN
-        UPDATE shared_waits SET blobs = blobs - 1, bytes = bytes - old.size_bytes;
+        UPDATE shared_waits SET blobs = blobs - 1, bytes = bytes - old.size_bytes WHERE id = 1;
     END;
     CREATE TRIGGER shared_changed AFTER UPDATE OF at, size_bytes ON shared BEGIN
         UPDATE shared_waits SET
             blobs = blobs + (new.at IS NULL) - (old.at IS NULL),
-            bytes = bytes + (new.at IS NULL) * new.size_bytes - (old.at IS NULL) * old.size_bytes;
+            bytes = bytes + (new.at IS NULL) * new.size_bytes - (old.at IS NULL) * old.size_bytes
+        WHERE id = 1;
     END;
     -- Which store it is, and up to which digest what was here before has been queued for it (NULL:
     -- all of it).

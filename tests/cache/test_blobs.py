@@ -45,10 +45,10 @@ async def test_blobs__commit_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
             steps.append("rename")
             return rename(path, target)
 
-        async def say_record(file: CachedFile, disk: int) -> None:
+        async def say_record(file: CachedFile, disk: int, *, share: bool) -> None:
             assert cache.stored() == {file.sha256}
             steps.append("row")
-            await record(file, disk)
+            await record(file, disk, share=share)
 
         # The shard's directory is there already, so that only the commit itself is seen.
         (tmp_path / "blobs" / "sha256" / make_file("p-1", BODY).sha256[:2]).mkdir()
@@ -104,7 +104,7 @@ async def test_blobs__refused_commit_leaves_nothing(
     def refuse(*_args: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    async def refuse_row(_file: CachedFile, _disk: int) -> None:
+    async def refuse_row(_file: CachedFile, _disk: int, **_options: bool) -> None:
         raise LedgerError("no")
 
     async with building(tmp_path) as cache:
@@ -169,7 +169,7 @@ async def test_blobs__link_refused_by_the_ledger(
         blob.parent.mkdir()
         blob.write_bytes(BODY)
 
-        async def refuse(_file: CachedFile, _disk: int) -> None:
+        async def refuse(_file: CachedFile, _disk: int, **_options: bool) -> None:
             raise LedgerError("no")
 
         with monkeypatch.context() as patch:
@@ -228,7 +228,7 @@ async def test_blobs__what_cannot_be_removed_is_counted_without_a_row(
     def refuse(_path: Path, missing_ok: bool = False) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    async def refuse_row(_blobs: list[BlobRow]) -> None:
+    async def refuse_row(_blobs: list[BlobRow], **_options: bool) -> None:
         raise LedgerError("no")
 
     async with building(tmp_path) as cache:

@@ -67,7 +67,7 @@ async def test_plans__what_triggers_do(ledger: Ledger) -> None:
     db = ledger.files._commands
     rows = await db.execute_fetchall("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
     updates = {row[0]: re.findall(r"UPDATE \w+ SET.*?;", row[1], re.DOTALL) for row in rows}
-    assert len(updates) == 8
+    assert len(updates) == 11
     assert all(
         len(found) == 1 and re.search(r"WHERE (id = 1|refused = (new|old)\.refused);", found[0])
         for found in updates.values()
