@@ -23,6 +23,7 @@ from pypicached.errors import (
     OfflineError,
     UpstreamAnswerError,
     UpstreamBusyError,
+    UpstreamDeniedError,
     UpstreamError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
@@ -285,6 +286,20 @@ class Connection:
             # RFC 6585 §4: meant for this client as such, whatever it asks for.
             return UpstreamBusyError(self.name, reason, retry_after=seconds or ASK_AGAIN_SECONDS)
         return UpstreamUnavailableError(self.name, reason, retry_after=seconds)
+
+    def refusal_of(
+        self, answer: aiohttp.ClientResponse, denied: str
+    ) -> UpstreamDeniedError | UpstreamAnswerError | None:
+        """Return the error of a 401 or 403, None for any other answer; `denied` says it in words.
+
+        A cache like this one refuses by its rules with problem details (RFC 9457): that is not
+        about our credentials.
+        """
+        if answer.status not in (401, 403):
+            return None
+        if answer.status == 403 and answer.content_type == "application/problem+json":
+            return UpstreamAnswerError(self.name, "answered 403: refused by a rule of its own")
+        return UpstreamDeniedError(self.name, denied)
 
     def _with_credentials(self, url: URL, headers: Mapping[str, str]) -> dict[str, str]:
         merged = dict(headers)

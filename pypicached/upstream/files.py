@@ -188,8 +188,9 @@ def _check_status(connection: Connection, answer: aiohttp.ClientResponse) -> Non
         raise failure
     if status in (404, 410):
         raise FileGoneError(index, f"answered {status} for a file that its page lists")
-    if status in (401, 403):
-        raise UpstreamDeniedError(index, f"answered {status} for a file")
+    refusal = connection.refusal_of(answer, f"answered {status} for a file")
+    if refusal is not None:
+        raise refusal
     raise UpstreamAnswerError(index, f"answered {status} for a file")
 
 

@@ -16,7 +16,6 @@ from yarl import URL
 
 from pypicached.errors import (
     UpstreamAnswerError,
-    UpstreamDeniedError,
     clean,
 )
 from pypicached.upstream.connection import Connection
@@ -109,8 +108,9 @@ def _outcome(
         return "unchanged"
     if status in (404, 410):
         return "absent"
-    if status in (401, 403):
-        raise UpstreamDeniedError(index, f"answered {status}: credentials missing or refused")
+    refusal = connection.refusal_of(answer, f"answered {status}: credentials missing or refused")
+    if refusal is not None:
+        raise refusal
     failure = connection.failure_of(answer)
     if failure is not None:
         raise failure
