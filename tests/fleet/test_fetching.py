@@ -250,7 +250,7 @@ async def test_fetching__flows_after_a_while(
     """Bytes are held until verified, but not for longer than a client waits; nothing is wrong."""
     held(0.1)
     store.put(wheel.body)
-    store.fault = faulty.slow(200_000, 0.2)
+    store.fault = faulty.slow(100_000, 0.4)
     async with with_store() as daemon:
         url = await daemon.file_url("alpha", wheel.filename)
         async with daemon.session.get(url) as answer:
@@ -273,7 +273,7 @@ async def test_fetching__damage_met_while_it_flows(
     store.put(wheel.body)
 
     async def slow_and_wrong(request: object, body: bytes) -> object:
-        return await faulty.slow(200_000, 0.2)(request, body[:-1] + b"x")  # type: ignore[arg-type]
+        return await faulty.slow(100_000, 0.3)(request, body[:-1] + b"x")  # type: ignore[arg-type]
 
     store.fault = slow_and_wrong  # type: ignore[assignment]
     async with with_store() as daemon:

@@ -273,6 +273,7 @@ async def test_hosts__sidecar_of_a_wheel_that_only_the_store_has(
 
 
 @pytest.mark.ceph
+@pytest.mark.timeout(240)
 async def test_hosts__gateway_killed_under_traffic(
     tmp_path: Path, upstream: FakeUpstream, ceph: Ceph, gateway: Endpoint
 ) -> None:
