@@ -26,8 +26,8 @@ MAX_DAMAGED_BYTES = 4 * 1024 * 1024
 class Known(Protocol):
     """What is remembered of the store between requests (`uploading`). Raises LedgerError."""
 
-    async def arrived(self, sha256: str, size_bytes: int) -> None:
-        """A blob is there: its bytes have been verified."""
+    async def arrived(self, sha256: str, size_bytes: int, kept_at: float) -> None:
+        """A blob is there, with that time: its bytes have been verified."""
 
     async def vanished(self, sha256: str) -> None:
         """A blob is not there, or damaged: it is put there again if its bytes are here."""
@@ -76,12 +76,12 @@ class Shared:
         self.health.succeeded()
         return None if about is None else about.size_bytes
 
-    async def verified(self, sha256: str, size_bytes: int) -> None:
+    async def verified(self, sha256: str, size_bytes: int, kept_at: float) -> None:
         """All of a blob has come from the store, and is what its digest says."""
         self.received_blobs += 1
         self._damaged.drop(sha256)
         try:
-            await self._known.arrived(sha256, size_bytes)
+            await self._known.arrived(sha256, size_bytes, kept_at)
         except LedgerError as error:
             event(logger, logging.ERROR, f"what the shared store has is not remembered: {error}")
 

@@ -40,6 +40,7 @@ class SharedPart:
         self._expected: Expected = download.source.expected
         self._sha256 = self._expected.hashes.get("sha256", "")
         self._length: int | None = None
+        self._kept_at = 0.0
 
     async def take(
         self,
@@ -80,7 +81,7 @@ class SharedPart:
                 data = await stream.read_some()
                 first.reschedule(None)
                 if self._length is None:
-                    self._length = stream.length
+                    self._length, self._kept_at = stream.length, stream.kept_at
                     await begin(stream.length)
                     self._download.hold_for(HOLD_SECONDS)
                 await self._copy(stream, data, write)
@@ -93,7 +94,7 @@ class SharedPart:
 
     async def verified(self) -> None:
         """All that the store gave was the file."""
-        await self._shared.verified(self._sha256, self.octets)
+        await self._shared.verified(self._sha256, self.octets, self._kept_at)
 
     def _fits(self, stream: BlobStream) -> bool:
         """Whether the object may be the file by its length."""

@@ -76,9 +76,12 @@ class Uploads:
 
     # ── what is known ────────────────────────────────────────────────────────────────────────
 
-    async def arrived(self, sha256: str, size_bytes: int) -> None:
-        """A blob is there: its bytes have been verified. Raises LedgerError."""
-        await self._shared.arrived(sha256, size_bytes)
+    async def arrived(self, sha256: str, size_bytes: int, kept_at: float) -> None:
+        """A blob is there, with that time: its bytes have been verified. Raises LedgerError.
+
+        One that nobody has renewed for a day is renewed by the next look at what is used.
+        """
+        await self._shared.arrived(sha256, size_bytes, min(kept_at, self._now()))
 
     async def vanished(self, sha256: str) -> None:
         """A blob is not there: it is put there if it is here. Raises LedgerError."""

@@ -119,11 +119,12 @@ class Shared:
             await db.execute(PUT_STORE, (identity, last))
         return last is not None
 
-    async def arrived(self, sha256: str, size_bytes: int) -> None:
-        """A blob is there."""
+    async def arrived(self, sha256: str, size_bytes: int, at: float | None = None) -> None:
+        """A blob is there; `at` is its object's time, now if it has just been put or renewed."""
         now = self._now()
         async with self._writer.transaction() as db:
-            await db.execute(ARRIVED, (bytes.fromhex(sha256), size_bytes, now, now))
+            known = (bytes.fromhex(sha256), size_bytes, now if at is None else at, now)
+            await db.execute(ARRIVED, known)
 
     async def vanished(self, sha256: str) -> None:
         """A blob is not there: it waits again if it is here, and is forgotten if it is not."""

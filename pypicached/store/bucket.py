@@ -140,7 +140,8 @@ class Bucket:
         body = Body(answer)
         try:
             # Inside, so that the connection is let go of whatever the answer says.
-            yield BlobStream(offset, _length_in(answer, offset), body.read_some)
+            kept_at = answer["LastModified"].timestamp()
+            yield BlobStream(offset, _length_in(answer, offset), kept_at, body.read_some)
         finally:
             body.close()
 
@@ -152,7 +153,7 @@ class Bucket:
         async def read_some() -> bytes:
             return b""
 
-        return BlobStream(offset, about.size_bytes, read_some)
+        return BlobStream(offset, about.size_bytes, about.kept_at, read_some)
 
     async def put(self, sha256: str, path: Path) -> None:
         """Store the bytes of a file as a blob: whole, or not at all. One that is there is replaced.

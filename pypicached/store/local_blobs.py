@@ -54,7 +54,8 @@ class LocalBlobs:
         if about is None or fd is None:
             raise BlobMissingError
         try:
-            yield BlobStream(offset, about.size_bytes, _Reading(self._store, fd, offset).read_some)
+            reading = _Reading(self._store, fd, offset)
+            yield BlobStream(offset, about.size_bytes, about.kept_at, reading.read_some)
         finally:
             os.close(fd)
 

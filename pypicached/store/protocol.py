@@ -30,10 +30,14 @@ class StoredBlob(msgspec.Struct, frozen=True):
 
 
 class BlobStream(msgspec.Struct, frozen=True):
-    """Bytes of a blob on their way, from `start` to its end; `length` is the whole blob's."""
+    """Bytes of a blob on their way, from `start` to its end; `length` is the whole blob's.
+
+    `kept_at` is as of StoredBlob.
+    """
 
     start: int
     length: int
+    kept_at: float
     # Returns what has arrived, at least one byte; empty at the end. Raises StoreError.
     read_some: Callable[[], Awaitable[bytes]]
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import NamedTuple
 
@@ -36,6 +36,8 @@ class FaultyStore:
         self.fault: Fault | None = None
         self.broken: Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | None] | None = None
         self.url = ""
+        # How long ago all objects were put there.
+        self.aged_days = 0.0
 
     def put(self, body: bytes) -> str:
         """Store a blob; return its digest."""
@@ -63,7 +65,10 @@ class FaultyStore:
             return error(404, "NoSuchKey")
         if request.method == "GET" and self.fault is not None:
             return await self.fault(request, stored)
-        return whole(request, stored)
+        given = whole(request, stored)
+        put_at = datetime.now(UTC) - timedelta(days=self.aged_days)
+        given.headers["Last-Modified"] = format_datetime(put_at, usegmt=True)
+        return given
 
     def _change(self, request: web.BaseRequest, sha256: str, body: bytes) -> web.Response:
         if request.method == "POST":
