@@ -36,7 +36,14 @@ async def store_status(
         damaged_files=shared.damaged_blobs,
         lost_files=uploads.lost_blobs,
     )
-    return status, list(_problems(status, oldest, now()))
+    problems = list(_problems(status, oldest, now()))
+    writing = fleet.writing
+    if writing.failing and writing.since is not None and not health.failing:
+        problems.append(
+            f"the shared store takes no files since {iso(writing.since)}, it {writing.reason}: "
+            f"{blobs} wait for it, and what it has is used; see [store.s3]"
+        )
+    return status, problems
 
 
 def _problems(status: messages.StoreStatus, oldest: float | None, now: float) -> list[str]:

@@ -27,7 +27,16 @@ class Fleet:
     ) -> None:
         self.bucket = bucket
         self.health = Health(now=now)
+        # One that is full or read-only refuses what is put there, and gives what it has.
+        self.writing = Health(meanwhile="what is kept waits for it", now=now)
         self.uploads = Uploads(
-            ledger, blobs, bucket, self.health, rereading, identity=bucket.identity, now=now
+            ledger,
+            blobs,
+            bucket,
+            self.health,
+            self.writing,
+            rereading,
+            identity=bucket.identity,
+            now=now,
         )
         self.shared = Shared(bucket, self.uploads, self.health)

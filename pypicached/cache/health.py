@@ -21,14 +21,17 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
 class Health:
-    """One store's. Single-threaded; used by those who read and by those who write."""
+    """One store's, or that of writing to it. Single-threaded."""
 
     def __init__(
         self,
         *,
+        meanwhile: str = "files come from upstream until it answers",
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        # What is done as long as it fails.
+        self._meanwhile = meanwhile
         self._now = now
         self._clock = clock
         self._failures = 0
@@ -73,7 +76,7 @@ class Health:
         if not self.failing:
             return
         if not self._pause_seconds:
-            text = f"the shared store {error.reason}: files come from upstream until it answers"
+            text = f"the shared store {error.reason}: {self._meanwhile}"
             event(logger, logging.ERROR, text)
         # What refuses us does so until somebody has changed something.
         waits = isinstance(error, StoreUnavailableError)

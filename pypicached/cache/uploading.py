@@ -52,6 +52,7 @@ class Uploads:
         blobs: Blobs,
         store: Store,
         health: Health,
+        writing: Health,
         rereading: Rereading,
         *,
         identity: str,
@@ -66,6 +67,7 @@ class Uploads:
         self._blobs = blobs
         self._store = store
         self._health = health
+        self._writing = writing
         self._rereading = rereading
         self._identity = identity
         self._now = now
@@ -156,7 +158,7 @@ class Uploads:
             return
         waiting = await self._shared.next(AT_ONCE + free)
         for blob in [b for b in waiting if b.sha256 not in self._running][:free]:
-            if not self._health.allows():
+            if not (self._writing.allows() and self._health.allows()):
                 return
             task = asyncio.get_running_loop().create_task(self._upload(blob))
             self._running[blob.sha256] = task
@@ -204,6 +206,7 @@ class Uploads:
                 self._trouble.tell(f"cannot read a stored file for the shared store: {error}")
                 await self._shared.postpone(sha256, _pause(blob))
                 return
+            self._writing.succeeded()
             self.uploaded_blobs += 1
             self.uploaded_bytes += about.st_size
         self._health.succeeded()
@@ -217,14 +220,15 @@ class Uploads:
         await self._shared.drop(sha256)
 
     async def _postpone(self, blob: Waiting, error: StoreError) -> None:
-        self._health.failed(error)
         unavailable = isinstance(error, StoreUnavailableError)
-        if not (unavailable or self._health.failing):
+        failing = self._health if unavailable else self._writing
+        failing.failed(error)
+        if not (unavailable or failing.failing):
             text = f"blob {blob.sha256} cannot be put into the shared store: {error.reason}"
             event(logger, logging.WARNING, text)
         try:
             # One that the whole store failed is no later than the others.
-            pause = FIRST_PAUSE_SECONDS if self._health.failing else _pause(blob)
+            pause = FIRST_PAUSE_SECONDS if failing.failing else _pause(blob)
             await self._shared.postpone(blob.sha256, pause)
         except LedgerError as ledger_error:
             self._trouble.tell(f"what the shared store refused is not remembered: {ledger_error}")

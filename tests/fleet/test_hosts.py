@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pypicached.cache import health
 from pypicached.store import Bucket, BucketAccess, open_bucket
 from pypicached.store.disk import DiskPool
 from tests.cache.client import blobs_in, fetch, settled, until
@@ -308,3 +309,37 @@ async def test_hosts__fetching_is_a_use_of_the_object(
             assert fleet is not None
             await fleet.uploads._refresh_used((0.0, ""))
             assert fleet.uploads.refreshed_blobs == (0 if name == "young" else 1), name
+
+
+async def test_hosts__read_only_store(
+    upstream: FakeUpstream,
+    store: FaultyStore,
+    with_store: MakeDaemon,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A store that takes nothing still gives what it has, and `status` says that files wait."""
+    monkeypatch.setattr(health, "LONGEST_PAUSE_SECONDS", 1.0)
+    wheels = publish(upstream, 12)
+    for wheel in wheels[6:]:
+        store.put(wheel.body)
+
+    def refuse_writes(request: object) -> object:
+        if getattr(request, "method", "") == "PUT":
+            return faulty.denied(request, b"")  # type: ignore[arg-type]
+        return None
+
+    store.broken = refuse_writes  # type: ignore[assignment]
+    async with with_store() as daemon:
+        await fetch_all(daemon, wheels[:6])
+        fleet = daemon.parts.fleet
+        assert fleet is not None
+        await until(lambda: fleet.writing.failing, seconds=20)
+        upstream.clear()
+        await fetch_all(daemon, wheels[6:])
+        assert upstream.count("*.whl") == 0
+        status = await daemon.parts.operations.status()
+        assert status.store is not None
+        assert status.store.state == "ok"
+        assert any("takes no files since" in problem for problem in status.problems)
+        store.broken = None
+        await until(lambda: not fleet.writing.failing, seconds=45)
