@@ -103,7 +103,7 @@ class Blobs:
                 return False
             whole = msgspec.structs.replace(file, size_bytes=about.st_size)
             disk = disk_bytes(about)
-            await self._files.record(whole, disk, share=self._shares)
+            await self._files.record(whole, disk, share=self._shares, anew=False)
             self.budget.commit(0, disk - (known.disk_bytes if known else 0))
             return True
 
@@ -113,7 +113,7 @@ class Blobs:
             if self.store.stat(blob.sha256) is None:
                 return False
             known = await self._files.get_blob(blob.sha256)
-            await self._files.adopt_blobs([blob])
+            await self._files.adopt_blobs([blob], share=self._shares)
             self.budget.commit(0, blob.disk_bytes - (known.disk_bytes if known else 0))
             return known is None
 

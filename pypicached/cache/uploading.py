@@ -156,8 +156,10 @@ class Uploads:
         free = AT_ONCE - len(self._running)
         if not free:
             return
+        # One that ends while the ledger is read may still stand there.
+        begun = set(self._running)
         waiting = await self._shared.next(AT_ONCE + free)
-        for blob in [b for b in waiting if b.sha256 not in self._running][:free]:
+        for blob in [b for b in waiting if b.sha256 not in begun][:free]:
             if not (self._writing.allows() and self._health.allows()):
                 return
             task = asyncio.get_running_loop().create_task(self._upload(blob))
@@ -193,14 +195,14 @@ class Uploads:
         about = self._blobs.store.stat(sha256)
         if about is None:
             self.lost_blobs += 1
-            await self._shared.drop(sha256)
+            await self._shared.drop(blob)
             return
         there = await self._store.stat(sha256)
         if there is None or there.size_bytes != about.st_size:
             try:
                 await self._store.put(sha256, self._blobs.store.path_of(sha256))
             except WrongBytesError:
-                await self._tell_damaged(sha256)
+                await self._tell_damaged(blob)
                 return
             except OSError as error:
                 self._trouble.tell(f"cannot read a stored file for the shared store: {error}")
@@ -212,12 +214,12 @@ class Uploads:
         self._health.succeeded()
         await self._shared.arrived(sha256, about.st_size)
 
-    async def _tell_damaged(self, sha256: str) -> None:
+    async def _tell_damaged(self, blob: Waiting) -> None:
         """Our own copy is not what its name says."""
-        files = await self._ledger.files.of_blob(sha256)
+        files = await self._ledger.files.of_blob(blob.sha256)
         if files:
             self._rereading.suspect(files[0], "wrong digest")
-        await self._shared.drop(sha256)
+        await self._shared.drop(blob)
 
     async def _postpone(self, blob: Waiting, error: StoreError) -> None:
         unavailable = isinstance(error, StoreUnavailableError)

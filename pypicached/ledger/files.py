@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import aiosqlite
 
 from pypicached.ledger.connection import Connection, Writer, read
 from pypicached.ledger.rows import BlobRow, CachedFile, FileName
-from pypicached.ledger.shared import WANT
+from pypicached.ledger.shared import WANT, WANT_IF_UNKNOWN
 from pypicached.ledger.spaces import Spaces
 
 COLUMNS = """index_name, path, kind, project, filename, sha256, size_bytes, verified,
@@ -119,8 +120,15 @@ class Files:
     """Cached files and blobs. A row is written after its blob and removed before it."""
 
     def __init__(
-        self, writer: Writer, reader: Connection, commands: Connection, spaces: Spaces
+        self,
+        writer: Writer,
+        reader: Connection,
+        commands: Connection,
+        spaces: Spaces,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        self._now = now
         self._spaces = spaces
         self._writer = writer
         self._reader = reader
@@ -140,8 +148,13 @@ class Files:
             return _blob(row)
         return None
 
-    async def record(self, file: CachedFile, disk_bytes: int, *, share: bool = False) -> None:
-        """Record a file whose blob is already durable; `share`: the shared store is to have it."""
+    async def record(
+        self, file: CachedFile, disk_bytes: int, *, share: bool = False, anew: bool = True
+    ) -> None:
+        """Record a file whose blob is already durable.
+
+        `share`: the shared store is to have it; `anew`: even if it is known to.
+        """
         digest = bytes.fromhex(file.sha256)
         async with self._writer.transaction() as db:
             await db.execute(PUT_BLOB, (digest, file.size_bytes, disk_bytes, file.last_used_at))
@@ -164,16 +177,21 @@ class Files:
                 ),
             )
             if share:
-                await db.execute(WANT, (digest, file.size_bytes, file.last_used_at))
+                want = WANT if anew else WANT_IF_UNKNOWN
+                await db.execute(want, (digest, file.size_bytes, file.last_used_at))
         self.changes += 1
 
-    async def adopt_blobs(self, blobs: list[BlobRow]) -> None:
-        """Give rows to blobs that were found without one."""
+    async def adopt_blobs(self, blobs: list[BlobRow], *, share: bool = False) -> None:
+        """Give rows to blobs that were found without one; `share` as for `record`."""
         rows = [
             (bytes.fromhex(b.sha256), b.size_bytes, b.disk_bytes, b.last_used_at) for b in blobs
         ]
         async with self._writer.transaction() as db:
             await db.executemany(PUT_BLOB, rows)
+            if share:
+                # Not `last_used_at`: since then it did not wait.
+                wanted = [(row[0], row[1], self._now()) for row in rows]
+                await db.executemany(WANT_IF_UNKNOWN, wanted)
 
     async def forget(self, file: CachedFile) -> None:
         """Remove the row of one file; its blob stays."""

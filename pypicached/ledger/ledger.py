@@ -119,7 +119,7 @@ class Ledger:
             stack.push_async_callback(usage.flush)
             stack.callback(writer.wait_again)
             pages = Pages(writer, reader, commands, spaces)
-            files = Files(writer, reader, commands, spaces)
+            files = Files(writer, reader, commands, spaces, now=now)
             shared = Shared(writer, reader, commands, now=now)
             yield cls(path, notes, writer, pages, files, usage, audit, spaces, shared)
 

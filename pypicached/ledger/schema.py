@@ -10,6 +10,13 @@ bodies hold upstream's own links only.
 
 from __future__ import annotations
 
+# Of its own, for whoever empties that table: with such a trigger, that takes seconds.
+SHARED_WENT = """
+    CREATE TRIGGER shared_went AFTER DELETE ON shared WHEN old.at IS NULL BEGIN
+        UPDATE shared_waits SET blobs = blobs - 1, bytes = bytes - old.size_bytes WHERE id = 1;
+    END
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     """
     -- One project page, or (project = '') the project list, of one index. `body` is the canonical
@@ -252,6 +259,23 @@ MIGRATIONS: tuple[str, ...] = (
         queued_to BLOB
     ) STRICT;
     """,
+    """
+    DROP TRIGGER shared_came;
+    CREATE TRIGGER shared_came AFTER INSERT ON shared WHEN new.at IS NULL BEGIN
+        UPDATE shared_waits SET blobs = blobs + 1, bytes = bytes + new.size_bytes WHERE id = 1;
+    END;
+    DROP TRIGGER shared_changed;
+    CREATE TRIGGER shared_changed AFTER UPDATE OF at, size_bytes ON shared BEGIN
+        UPDATE shared_waits SET
+            blobs = blobs + (new.at IS NULL) - (old.at IS NULL),
+            bytes = bytes + (new.at IS NULL) * new.size_bytes - (old.at IS NULL) * old.size_bytes
+            WHERE id = 1;
+    END;
+    -- Since when the oldest waits: what is refused again and again is behind others in their turn.
+    CREATE INDEX shared_oldest ON shared (wanted_at) WHERE at IS NULL;
+    DROP TRIGGER shared_went;
+    """,
+    SHARED_WENT,
 )
 
 VERSION = len(MIGRATIONS)

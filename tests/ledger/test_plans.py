@@ -7,13 +7,15 @@ from types import ModuleType
 
 import pytest
 
-from pypicached.ledger import Ledger, audit, files, pages, spaces, usage
+from pypicached.ledger import Ledger, audit, files, pages, shared, spaces, usage
 
 # Statements that may read a whole table or index, and why.
 SCANNING = {
     ("pages", "EXPIRE_ALL"): "`invalidate --all` means all",
     ("pages", "FORGET_ALL"): "`invalidate --all` means all",
     ("pages", "QUARANTINED"): "at start, over an index that holds those rows alone",
+    ("shared", "FORGET1"): "at a start with another store: all that was known of the last one",
+    ("shared", "OLDEST"): "the first row of its index",
     ("spaces", "GET_SPACES"): "at start, a row per index that ever was",
     ("spaces", "GET_VOID"): "of what is left to remove, the first row",
 }
@@ -39,7 +41,7 @@ def statements(module: ModuleType) -> list[tuple[str, str]]:
 
 ALL = [
     (module.__name__.rpartition(".")[2], name, sql)
-    for module in (audit, files, pages, spaces, usage)
+    for module in (audit, files, pages, shared, spaces, usage)
     for name, sql in statements(module)
 ]
 
