@@ -140,8 +140,8 @@ class Daemon:
         self._background(parts.recall.run(parts.catalog.look), "looking for what was withdrawn")
         if parts.fleet is not None:
             self._background(parts.fleet.uploads.run(), "uploads to the shared store")
-            refreshing = parts.fleet.uploads.run_refreshing()
-            self._background(refreshing, "renewal of what is in the shared store")
+            renewal = parts.fleet.renewing.run()
+            self._background(renewal, "renewal of what is in the shared store")
         self._background(self._flush(), "flush of counters")
         self._background(Probing(parts.connections.values()).run(), "probes of failing upstreams")
         app = parts.build_faces(clients)

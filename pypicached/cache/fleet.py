@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pypicached.cache.blobs import Blobs
 from pypicached.cache.health import Health
+from pypicached.cache.renewing import Renewing
 from pypicached.cache.rereading import Rereading
 from pypicached.cache.shared import Shared
 from pypicached.cache.uploading import Uploads
@@ -15,7 +16,10 @@ from pypicached.store import Bucket
 
 
 class Fleet:
-    """Reading (`shared`) and writing (`uploads`) of one bucket, which fails for both at once."""
+    """Reading (`shared`) and writing (`uploads`, `renewing`) of one bucket.
+
+    It fails for all at once (`health`), or takes nothing and gives all the same (`writing`).
+    """
 
     def __init__(
         self,
@@ -27,16 +31,21 @@ class Fleet:
     ) -> None:
         self.bucket = bucket
         self.health = Health(now=now)
-        # One that is full or read-only refuses what is put there, and gives what it has.
-        self.writing = Health(meanwhile="what is kept waits for it", now=now)
+        self.writing = Health(
+            meanwhile="what is kept waits for it, and what it has is used",
+            again="the shared store takes files again",
+            now=now,
+        )
+        health, writing = self.health, self.writing
+        self.renewing = Renewing(ledger, blobs, bucket, health, writing, now=now)
         self.uploads = Uploads(
             ledger,
             blobs,
             bucket,
-            self.health,
-            self.writing,
+            health,
+            writing,
             rereading,
+            self.renewing,
             identity=bucket.identity,
-            now=now,
         )
         self.shared = Shared(bucket, self.uploads, self.health)

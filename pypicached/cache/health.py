@@ -27,11 +27,13 @@ class Health:
         self,
         *,
         meanwhile: str = "files come from upstream until it answers",
+        again: str = "the shared store answers again",
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         # What is done as long as it fails.
         self._meanwhile = meanwhile
+        self._again = again
         self._now = now
         self._clock = clock
         self._failures = 0
@@ -59,7 +61,7 @@ class Health:
     def succeeded(self) -> None:
         """It answered."""
         if self.failing:
-            event(logger, logging.WARNING, "the shared store answers again")
+            event(logger, logging.WARNING, self._again)
         self._failures = 0
         self._pause_seconds = 0.0
         self.since, self.reason = None, ""

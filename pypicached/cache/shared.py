@@ -27,9 +27,9 @@ class Known(Protocol):
     """What is remembered of the store between requests (`uploading`). Raises LedgerError."""
 
     async def arrived(self, sha256: str, size_bytes: int, kept_at: float) -> None:
-        """A blob is there, with that time: its bytes have been verified."""
+        """A blob has come from there, and is verified; `kept_at` is its object's time."""
 
-    async def vanished(self, sha256: str) -> None:
+    async def vanished(self, sha256: str, *, damaged: bool = False) -> None:
         """A blob is not there, or damaged: it is put there again if its bytes are here."""
 
 
@@ -100,6 +100,6 @@ class Shared:
             text = f"a damaged object cannot be removed from the shared store: {reason}"
             event(logger, logging.ERROR, text, sha256=sha256)
         try:
-            await self._known.vanished(sha256)
+            await self._known.vanished(sha256, damaged=True)
         except LedgerError as error:
             event(logger, logging.ERROR, f"what the shared store lacks is not remembered: {error}")

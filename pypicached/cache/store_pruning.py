@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from pypicached.cache.blobs import Blobs
-from pypicached.cache.uploading import REFRESH_SECONDS
+from pypicached.cache.renewing import REFRESH_SECONDS
 from pypicached.store import Bucket
 
 DAY_SECONDS = 86400.0

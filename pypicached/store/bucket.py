@@ -140,7 +140,8 @@ class Bucket:
         body = Body(answer)
         try:
             # Inside, so that the connection is let go of whatever the answer says.
-            kept_at = answer["LastModified"].timestamp()
+            told = answer.get("LastModified")
+            kept_at = 0.0 if told is None else told.timestamp()
             yield BlobStream(offset, _length_in(answer, offset), kept_at, body.read_some)
         finally:
             body.close()

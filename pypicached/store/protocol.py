@@ -32,7 +32,7 @@ class StoredBlob(msgspec.Struct, frozen=True):
 class BlobStream(msgspec.Struct, frozen=True):
     """Bytes of a blob on their way, from `start` to its end; `length` is the whole blob's.
 
-    `kept_at` is as of StoredBlob.
+    `kept_at` is as of StoredBlob; 0 if the store does not say.
     """
 
     start: int

@@ -175,6 +175,19 @@ def _store(fleet: Fleet) -> Iterator[Metric]:
         "0 while the shared store is held to fail.",
         value=0 if fleet.health.failing else 1,
     )
+    yield GaugeMetricFamily(
+        "pypicached_store_writable",
+        "0 while the shared store refuses what is put there.",
+        value=0 if fleet.writing.failing else 1,
+    )
+    yield GaugeMetricFamily(
+        "pypicached_store_waiting_files",
+        "Files that are yet to be put into the shared store.",
+        value=fleet.uploads.waiting_blobs,
+    )
+    yield GaugeMetricFamily(
+        "pypicached_store_waiting_bytes", "Their bytes.", value=fleet.uploads.waiting_bytes
+    )
     files = CounterMetricFamily(
         "pypicached_store_files",
         "Files of the shared store: fetched from it, put there, renewed, damaged there, or evicted "
@@ -184,7 +197,7 @@ def _store(fleet: Fleet) -> Iterator[Metric]:
     for what, value in (
         ("fetched", fleet.shared.received_blobs),
         ("uploaded", fleet.uploads.uploaded_blobs),
-        ("refreshed", fleet.uploads.refreshed_blobs),
+        ("renewed", fleet.renewing.renewed_blobs),
         ("damaged", fleet.shared.damaged_blobs),
         ("lost", fleet.uploads.lost_blobs),
     ):

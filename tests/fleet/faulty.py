@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import NamedTuple
 
@@ -32,12 +32,12 @@ class FaultyStore:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        # Seconds since the epoch, of those that were not put or renewed just now.
+        self.kept_at: dict[str, float] = {}
         self.asked: list[Asked] = []
         self.fault: Fault | None = None
         self.broken: Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | None] | None = None
         self.url = ""
-        # How long ago all objects were put there.
-        self.aged_days = 0.0
 
     def put(self, body: bytes) -> str:
         """Store a blob; return its digest."""
@@ -65,10 +65,11 @@ class FaultyStore:
             return error(404, "NoSuchKey")
         if request.method == "GET" and self.fault is not None:
             return await self.fault(request, stored)
-        given = whole(request, stored)
-        put_at = datetime.now(UTC) - timedelta(days=self.aged_days)
-        given.headers["Last-Modified"] = format_datetime(put_at, usegmt=True)
-        return given
+        response = whole(request, stored)
+        if sha256 in self.kept_at:
+            put_at = datetime.fromtimestamp(self.kept_at[sha256], UTC)
+            response.headers["Last-Modified"] = format_datetime(put_at, usegmt=True)
+        return response
 
     def _change(self, request: web.BaseRequest, sha256: str, body: bytes) -> web.Response:
         if request.method == "POST":
@@ -78,6 +79,7 @@ class FaultyStore:
             return web.Response(headers={"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
         if sha256 not in self.objects:
             return error(404, "NoSuchKey")
+        self.kept_at.pop(sha256, None)
         text = '<CopyObjectResult><ETag>"x"</ETag></CopyObjectResult>'
         return web.Response(text=text, content_type="application/xml")
 

@@ -295,22 +295,6 @@ async def test_hosts__gateway_killed_under_traffic(
     assert found == {wheel.sha256 for wheel in wheels}
 
 
-async def test_hosts__fetching_is_a_use_of_the_object(
-    upstream: FakeUpstream, store: FaultyStore, with_store: MakeDaemon
-) -> None:
-    """What a host fetches from the store is renewed there if nobody has for a day, and else not."""
-    (wheel,) = publish(upstream, 1)
-    store.put(wheel.body)
-    for name, days in (("young", 0.5), ("old", 3.0)):
-        store.aged_days = days
-        async with with_store(name) as daemon:
-            await fetch_all(daemon, [wheel])
-            fleet = daemon.parts.fleet
-            assert fleet is not None
-            await fleet.uploads._refresh_used((0.0, ""))
-            assert fleet.uploads.refreshed_blobs == (0 if name == "young" else 1), name
-
-
 async def test_hosts__read_only_store(
     upstream: FakeUpstream,
     store: FaultyStore,

@@ -44,13 +44,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def moto() -> Iterator[Endpoint]:
-    """Run moto in a thread; it keeps all in memory."""
+def moto(port: int = 0) -> Iterator[Endpoint]:
+    """Run moto in a thread; it keeps all in memory, for the next one in this process, too."""
     # It takes a second, which most tests need not spend.
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()

@@ -123,6 +123,7 @@ async def test_put__is_there(tried: Tried, file: Callable[[bytes], Path], body: 
     assert before - CLOCKS_DIFFER_SECONDS < about.kept_at < time.time() + CLOCKS_DIFFER_SECONDS
     async with store.get(sha256) as stream:
         assert (stream.start, stream.length) == (0, len(body))
+        assert int(stream.kept_at) == int(about.kept_at)
     assert await fetch(store, sha256) == body
 
 
