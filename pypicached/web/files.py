@@ -82,6 +82,8 @@ class FileHandler:
         hit = self._files.stored.ready(key)
         if hit is not None and (hit.body is not None or self._redirects is None):
             return await self._send_hit(exchange, key, hit, terms)
+        # What its page takes is a part of what a file's first byte may take.
+        by = asyncio.get_running_loop().time() + terms.cold_deadline
         try:
             if self._redirects is not None and key.kind == "file":
                 hit = hit or await self._files.stored.get(key)
@@ -90,8 +92,6 @@ class FileHandler:
                     return sent
             if hit is not None:
                 return await self._send_hit(exchange, key, hit, terms)
-            # What its page takes is a part of what a file's first byte may take.
-            by = asyncio.get_running_loop().time() + terms.cold_deadline
             if exchange.bodiless and key.kind == "file":
                 return await self._head(exchange, key, by, terms)
             found = await self._files.open(key)
