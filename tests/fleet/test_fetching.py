@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Awaitable, Callable
 
 import pytest
+from aiohttp import web
 
 from pypicached.cache import health, shared_part
 from pypicached.store import s3_client
-from tests.cache.client import blobs_in, fetch, settled, until
+from tests.cache.client import assert_nothing_kept, blobs_in, fetch, settled, until
 from tests.fake import DistFile, FakeUpstream, make_wheel
 from tests.fleet import faulty
 from tests.fleet.conftest import MakeDaemon
@@ -284,3 +286,57 @@ async def test_fetching__damage_met_while_it_flows(
         store.fault = None
         await assert_whole(daemon, wheel)
     assert upstream.count("*.whl") == 1
+
+
+async def test_fetching__no_room_here(
+    with_store: MakeDaemon, upstream: FakeUpstream, store: FaultyStore, wheel: DistFile
+) -> None:
+    """What never fits is streamed through from upstream, whatever the store has; none is kept."""
+    store.put(wheel.body)
+    async with with_store(cache__max_size="200KB") as daemon:
+        url = await daemon.file_url("alpha", wheel.filename)
+        answers = await asyncio.gather(*(fetch(daemon, url) for _ in range(5)))
+        assert [(got.status, got.whole, got.body == wheel.body) for got in answers] == [
+            (200, True, True)
+        ] * 5
+        await assert_nothing_kept(daemon)
+
+
+async def test_fetching__client_that_leaves(
+    with_store: MakeDaemon, upstream: FakeUpstream, store: FaultyStore, wheel: DistFile
+) -> None:
+    """The first client's leaving ends nothing: the file is kept, and others have it."""
+    store.put(wheel.body)
+    store.fault = faulty.slow(100_000, 0.05)
+    async with with_store() as daemon:
+        url = await daemon.file_url("alpha", wheel.filename)
+        leaving = asyncio.create_task(fetch(daemon, url))
+        await until(lambda: store.count("GET") == 1)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        assert await assert_whole(daemon, wheel)
+        assert store.count("GET") == 1
+    assert upstream.count("*.whl") == 0
+
+
+async def test_fetching__a_hundred_files_at_once(
+    with_store: MakeDaemon, upstream: FakeUpstream, store: FaultyStore
+) -> None:
+    """A hundred cold files at once, of a store that fails a third of requests: all are right."""
+    wheels = [make_wheel("alpha", f"{n}.0", size_bytes=70_000 + n) for n in range(100)]
+    upstream.add("alpha", *wheels)
+    for wheel in wheels:
+        store.put(wheel.body)
+    numbers = itertools.count()
+
+    def third(request: web.BaseRequest) -> Awaitable[web.StreamResponse] | None:
+        return faulty.failing(request, b"") if next(numbers) % 3 == 0 else None
+
+    store.broken = third
+    async with with_store() as daemon:
+        urls = [await daemon.file_url("alpha", wheel.filename) for wheel in wheels]
+        answers = await asyncio.gather(*(fetch(daemon, url) for url in urls))
+        for wheel, got in zip(wheels, answers, strict=True):
+            assert (got.status, got.whole, got.body == wheel.body) == (200, True, True)
+        await settled(daemon)
+        assert set(blobs_in(daemon)) == {wheel.sha256 for wheel in wheels}
