@@ -32,7 +32,7 @@ run: $(BIN)/.run ## Run the daemon in the foreground (ARGS="--listen 127.0.0.1:4
 
 .PHONY: test
 test: $(BIN)/.dev ## Run the whole test suite (ARGS="-k rule_18" …)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --max-worker-restart 3 $(ARGS)
 
 .PHONY: check
 check: $(BIN)/.dev ## Lint, format check, types, layers

@@ -199,8 +199,9 @@ def slow(octets: int, seconds: float) -> Fault:
 async def faulty_store() -> AsyncIterator[FaultyStore]:
     """Run such a store."""
     store = FaultyStore()
+    # aiohttp takes a time-out of 0 for no bound at all.
     runner = web.ServerRunner(
-        web.Server(store.handle, access_log=None, handler_cancellation=True), shutdown_timeout=0
+        web.Server(store.handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1
     )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

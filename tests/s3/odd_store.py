@@ -66,7 +66,8 @@ def always(make: Callable[[], web.StreamResponse]) -> Answer:
 async def odd_store() -> AsyncIterator[OddStore]:
     """Run such a store."""
     store = OddStore()
-    runner = web.ServerRunner(web.Server(store.handle, access_log=None), shutdown_timeout=0)
+    # aiohttp takes 0 for no bound at all.
+    runner = web.ServerRunner(web.Server(store.handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
