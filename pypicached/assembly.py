@@ -39,6 +39,7 @@ from pypicached.cache.stored import StoredPage
 from pypicached.cache.stored_files import StoredFiles
 from pypicached.cache.verifying import Verifying
 from pypicached.cache.worker import Worker
+from pypicached.chain import Chain
 from pypicached.errors import SettingsError, StartError, StoreError
 from pypicached.explaining import Explaining
 from pypicached.history import History
@@ -160,6 +161,7 @@ class Assembly:
         settings = self._settings
         prepared = prepare(settings, {})
         self.offline = Offline(on=settings.cache.offline)
+        self.chain = Chain()
         # The current ones, by name in file order: all who look at them share this one mapping.
         self.connections: dict[str, Connection] = {}
         self.standing: dict[str, IndexParts] = {}
@@ -190,6 +192,7 @@ class Assembly:
             store=self.store,
             gate=self.gate,
             offline=self.offline,
+            chain=self.chain,
             memory=self.page_memory,
             decoded=self.decoded,
             changes=self.changes,
@@ -317,7 +320,7 @@ class Assembly:
         self.file_handler = FileHandler(
             self.files, usage, self.ledger.audit, terms_of(settings), away
         )
-        self.admission = Admission(clients_of(settings.server))
+        self.admission = Admission(clients_of(settings.server), self.chain)
         self.app = PublicApp(
             pages=pages,
             lists=self.list_pages,

@@ -77,6 +77,10 @@ class ClientRefusedError(RefusedError):
         super().__init__(message, rule="allow_from")
 
 
+class LoopError(PypicachedError):
+    """The request has come from this daemon itself, round a circle of caches (RFC 5842 §7.2)."""
+
+
 # ── upstream ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -124,8 +128,16 @@ class UpstreamDeniedError(UpstreamError):
     """Upstream answered 401 or 403: our credentials are missing or have lapsed."""
 
 
+class UpstreamRefusedError(UpstreamError):
+    """Upstream is a cache like this one, and refuses by a rule of its own; `reason` quotes it."""
+
+
 class UpstreamAnswerError(UpstreamError):
     """Upstream answered, but with something that an index does not say, or beyond a bound."""
+
+
+class UpstreamLoopError(UpstreamAnswerError):
+    """Upstream is a cache that has our own question to answer, or one of those behind it has."""
 
 
 class AddressRefusedError(UpstreamAnswerError):

@@ -25,6 +25,7 @@ from pypicached.cache.renderer import Renderer
 from pypicached.cache.serials import Serials
 from pypicached.cache.stored import StoredPage, Times
 from pypicached.cache.worker import Worker
+from pypicached.chain import Chain
 from pypicached.credentials import Credentials
 from pypicached.errors import SettingsError
 from pypicached.ledger import Kind, Ledger
@@ -120,6 +121,7 @@ class IndexBuilder:
         store: LocalStore,
         gate: Gate,
         offline: Offline,
+        chain: Chain,
         memory: Memory[tuple[str, str], StoredPage],
         decoded: DecodedPages,
         changes: Changes,
@@ -132,6 +134,7 @@ class IndexBuilder:
         self._store = store
         self._gate = gate
         self._offline = offline
+        self._chain = chain
         self._memory = memory
         self._decoded = decoded
         self._changes = changes
@@ -167,6 +170,7 @@ class IndexBuilder:
             on_request=on_request,
             reach=prepared.reach,
             offline=self._offline,
+            chain=self._chain,
             now=self._now,
         )
 

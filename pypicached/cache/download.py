@@ -39,6 +39,8 @@ class Download:
         self.sha256: str | None = None
         # Whether a shared store gives it, at least in part.
         self.shared = False
+        # What caches on upstream's side say of it (`chain.told_by`).
+        self.told = ""
         # Whether a reader has begun to get it: it goes on whatever is decided meanwhile.
         self.flowing = False
         # A sidecar is small, and may turn out to be wrong and be made anew: all or nothing.

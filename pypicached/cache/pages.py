@@ -23,6 +23,7 @@ from pypicached.cache.renderings import Rendering, Variant
 from pypicached.cache.stored import StoredPage, Times, forgotten
 from pypicached.cache.storing import Storing
 from pypicached.cache.trouble import Trouble
+from pypicached.chain import behind
 from pypicached.errors import (
     DamagedPageError,
     HostError,
@@ -30,6 +31,7 @@ from pypicached.errors import (
     OfflineError,
     UpstreamError,
     UpstreamPausedError,
+    UpstreamRefusedError,
     UpstreamUnavailableError,
 )
 from pypicached.ledger import Ledger, Page, Result
@@ -257,11 +259,14 @@ class Pages:
             return _stale(page, LATE)
         try:
             new = self._landed(flight)
+        except UpstreamRefusedError:
+            raise
         except (UpstreamError, HostError, OfflineError) as error:
             return _stale(page, error.reason)
         if new.row.fetched_at == page.row.fetched_at:
-            return Answer(new, "revalidated", "pypicached; fwd=stale; fwd-status=304")
-        return Answer(new, "misses", _fetched_status(leading, "stale"))
+            status = behind(new.told, "pypicached; fwd=stale; fwd-status=304")
+            return Answer(new, "revalidated", status)
+        return Answer(new, "misses", behind(new.told, _fetched_status(leading, "stale")))
 
     async def _fetched(
         self, project: str, page: StoredPage | None, began: float, wanted: Variant | None
@@ -280,7 +285,8 @@ class Pages:
             self._refresh.late()
             raise UpstreamUnavailableError(self.index, "no answer in time; still asking")
         new = self._landed(flight)
-        return Answer(new, "misses" if leading else "joins", _fetched_status(leading, "miss"))
+        status = behind(new.told, _fetched_status(leading, "miss"))
+        return Answer(new, "misses" if leading else "joins", status)
 
     def _fly(
         self, project: str, before: Page | None, wanted: Variant | None = None
@@ -314,6 +320,9 @@ class Pages:
             brought = await self._refresh.run(project, before, on_parsed)
         except UpstreamPausedError:
             raise  # known to the index, and forgotten there first
+        except UpstreamRefusedError:
+            self.forget(project)
+            raise
         except UpstreamUnavailableError as error:
             held = error.retry_after is not None
             seconds = max(FAILURE_SECONDS, error.retry_after or 0.0)
@@ -331,7 +340,7 @@ class Pages:
         self._awaited.came()
         self._failed.pop(project, None)
         row = brought.row
-        page = StoredPage(row, made)
+        page = StoredPage(row, made, brought.told)
         old = self._memory.get((self.index, project))
         if old is not None and old.row.body == row.body and old.row.serial == row.serial:
             page.renderings = old.renderings  # a 304, or the same page again: still ready-made

@@ -24,6 +24,7 @@ from pypicached.cache.quarantine import Quarantine
 from pypicached.cache.renderings import encode_page
 from pypicached.cache.serials import Serials
 from pypicached.cache.stepping import in_steps
+from pypicached.cache.stored import forgotten
 from pypicached.cache.worker import Worker, WorkerError
 from pypicached.errors import (
     LedgerError,
@@ -31,6 +32,7 @@ from pypicached.errors import (
     UpstreamDeniedError,
     UpstreamError,
     UpstreamPausedError,
+    UpstreamRefusedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
 )
@@ -57,12 +59,14 @@ OnParsed = Callable[[Page, ProjectPage], Awaitable[None]]
 class Brought(NamedTuple):
     """What upstream said. `stored`: the ledger has been told, else `Refresh.store` is to tell it.
 
-    `odd_paths` are the keys of files whose names do not tell the project.
+    `odd_paths` are the keys of files whose names do not tell the project; `told` is as of
+    `PageAnswer`.
     """
 
     row: Page
     odd_paths: Sequence[str] = ()
     stored: bool = True
+    told: str = ""
 
 
 class Refresh:
@@ -105,6 +109,9 @@ class Refresh:
     async def run(self, project: str, before: Page | None, on_parsed: OnParsed) -> Brought:
         """Ask upstream; of all answers but a new page the ledger is told. Raises UpstreamError.
 
+        What a cache upstream refuses (UpstreamRefusedError) is no longer served stale: our page of
+        it is forgotten.
+
         What `on_parsed` does goes on while the page is packed, and has come to its end when this
         returns. It gets the row still without its body.
         """
@@ -113,6 +120,13 @@ class Refresh:
             brought = await self._twice(project, before, on_parsed)
         except UpstreamPausedError:
             raise  # nothing was asked, so there is no news
+        except UpstreamRefusedError as error:
+            health.succeeded()  # a cache that keeps its rules is well
+            text = f"page {project}: {error}"
+            event(logger, logging.INFO, text, project=project, index=self._connection.name)
+            if before is not None and before.state == "present":
+                await self._put(forgotten(before))
+            raise
         except UpstreamError as error:
             denied = isinstance(error, UpstreamDeniedError)
             wrong = isinstance(error, UpstreamAnswerError)
@@ -178,7 +192,7 @@ class Refresh:
             now = self._now()
             if answer.outcome == "unchanged" and before is not None:
                 await self._note(partial(self._changes.note_unchanged, before), project)
-                return await self._renew(before, now)
+                return (await self._renew(before, now))._replace(told=answer.told)
             if answer.outcome == "absent":
                 return await self._store_absence(project, before, now)
             if before is not None and self._serials.lags(project, before.serial, answer.serial):
@@ -213,7 +227,8 @@ class Refresh:
             self._pack(page),
             in_steps(odd_keys(page)),
         )
-        return Brought(msgspec.structs.replace(row, body=packed), odd_paths, stored=False)
+        row = msgspec.structs.replace(row, body=packed)
+        return Brought(row, odd_paths, stored=False, told=answer.told)
 
     async def _read(self, answer: PageAnswer) -> bytes:
         assert answer.chunks is not None

@@ -20,12 +20,18 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredPage:
-    """One page as requests see it. Single-threaded; `row` is replaced only by a newer one."""
+    """One page as requests see it. Single-threaded; `row` is replaced only by a newer one.
 
-    __slots__ = ("renderings", "row")
+    `told` is what caches on its way said of it when it was brought (`chain.told_by`).
+    """
 
-    def __init__(self, row: Page, renderings: dict[Variant, Rendering] | None = None) -> None:
+    __slots__ = ("renderings", "row", "told")
+
+    def __init__(
+        self, row: Page, renderings: dict[Variant, Rendering] | None = None, told: str = ""
+    ) -> None:
         self.row = row
+        self.told = told
         self.renderings: dict[Variant, Rendering] = renderings or {}
 
     @property

@@ -212,6 +212,7 @@ class Transfer:
     async def _begin(self, stream: FileStream) -> None:
         """Check what the answer says of itself, and make room at the first one."""
         self._validator = stream.validator
+        self._download.told = stream.told
         self._coding = coding_of(stream)
         size = self._source.expected.size
         if self._coding:

@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from pypicached.chain import Chain, begin_anew
 from pypicached.errors import (
     AddressRefusedError,
     NotFoundError,
@@ -25,8 +26,11 @@ from pypicached.errors import (
     UpstreamBusyError,
     UpstreamDeniedError,
     UpstreamError,
+    UpstreamLoopError,
+    UpstreamRefusedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
+    clean,
 )
 from pypicached.upstream.health import Health
 from pypicached.upstream.hosts import Hosts, Turn
@@ -45,6 +49,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 # A probe reads as much, and a page whole that has less.
 PROBE_BYTES = 1024 * 1024
+_UNQUOTED = str.maketrans({'"': "'", "\\": "/"})
 # What a 429 without Retry-After asks for.
 ASK_AGAIN_SECONDS = 1.0
 
@@ -89,6 +94,7 @@ class Connection:
         on_request: Callable[[Kind, str], None] = lambda _kind, _outcome: None,
         reach: Reach | None = None,
         offline: Offline | None = None,
+        chain: Chain | None = None,
     ) -> None:
         self.name = name
         self.url = URL(url, encoded=True)
@@ -100,6 +106,7 @@ class Connection:
         self._authorization = authorization
         self._reread = reread
         self._on_request = on_request
+        self._chain = chain or Chain()
         self._closed = False
         self._head_seconds = limits.connect_seconds + limits.idle_seconds
         self._homing = asyncio.Lock()
@@ -223,7 +230,7 @@ class Connection:
                 return await self._sessions.send(
                     asked.method,
                     url,
-                    self._with_credentials(url, asked.headers),
+                    self._with_credentials(url, {**asked.headers, **self._chain.headers()}),
                     files=asked.kind == "file",
                     fresh=asked.fresh,
                     decode=asked.decode,
@@ -251,6 +258,8 @@ class Connection:
 
         What is large enough has proved by then that it can be read.
         """
+        # Its task was begun by some request, of which others know nothing.
+        begin_anew()
         headers = {"Accept-Encoding": "identity"}
         read = 0
         host = self.hosts.of(url)
@@ -275,10 +284,10 @@ class Connection:
     ) -> UpstreamUnavailableError | None:
         """Return the error of an answer that says "not now" (429, 5xx), None for any other.
 
-        501 is no outage: such a host does not know the method (RFC 9110 §15.6.2).
+        501 is no outage: such a host does not know the method (RFC 9110 §15.6.2); nor is 508.
         """
         status = answer.status
-        if status != 429 and (status < 500 or status == 501):
+        if status != 429 and (status < 500 or status in (501, 508)):
             return None
         seconds = ask_again_in(answer.headers.get("Retry-After"), self._now())
         reason = f"answered {status}{what}"
@@ -289,16 +298,20 @@ class Connection:
 
     def refusal_of(
         self, answer: aiohttp.ClientResponse, denied: str
-    ) -> UpstreamDeniedError | UpstreamAnswerError | None:
-        """Return the error of a 401 or 403, None for any other answer; `denied` says it in words.
+    ) -> UpstreamDeniedError | UpstreamRefusedError | UpstreamLoopError | None:
+        """Return the error of a 401, 403 or 508, None for other answers; `denied` is for the first.
 
-        A cache like this one refuses by its rules with problem details (RFC 9457): that is not
-        about our credentials.
+        A cache like this one refuses by its rules with problem details (RFC 9457), and says which
+        in its reason phrase: that is not about our credentials.
         """
+        if answer.status == 508:
+            return UpstreamLoopError(self.name, "leads back to a cache that asks it: a circle")
         if answer.status not in (401, 403):
             return None
         if answer.status == 403 and answer.content_type == "application/problem+json":
-            return UpstreamAnswerError(self.name, "answered 403: refused by a rule of its own")
+            # It goes on into a status line, and into a string of Cache-Status.
+            words = clean(answer.reason or "", 79).translate(_UNQUOTED).encode("ascii", "replace")
+            return UpstreamRefusedError(self.name, f"refused there: {words.decode()}")
         return UpstreamDeniedError(self.name, denied)
 
     def _with_credentials(self, url: URL, headers: Mapping[str, str]) -> dict[str, str]:

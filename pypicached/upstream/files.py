@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from pypicached.chain import told_by
 from pypicached.errors import (
     FileGoneError,
     UpstreamAnswerError,
@@ -28,6 +29,7 @@ class FileStream(msgspec.Struct, frozen=True, kw_only=True):
     """A body on its way. `start` is where its first byte belongs; `length` is the whole file's.
 
     `validator` is a strong ETag or nothing: only that may go into If-Range (RFC 9110 §13.1.5).
+    `told` is what caches on the way say of it (`chain.told_by`).
     """
 
     start: int
@@ -36,6 +38,7 @@ class FileStream(msgspec.Struct, frozen=True, kw_only=True):
     content_encoding: str
     # Returns what has arrived, at least one byte; empty at the clean end of the body.
     read_some: Callable[[], Awaitable[bytes]]
+    told: str = ""
 
 
 @contextlib.asynccontextmanager
@@ -52,9 +55,9 @@ async def open_file(
     """Open the body of `url` from `offset`.
 
     The answer may start at 0 all the same (a 200 for a range request): look at `start`.
-    Raises FileGoneError (404, 410), UpstreamDeniedError, UpstreamUnavailableError,
-    UpstreamAnswerError, and what `may_ask` raises; exceptions while the body is read are
-    UpstreamUnavailableError.
+    Raises FileGoneError (404, 410), UpstreamDeniedError, UpstreamRefusedError,
+    UpstreamUnavailableError, UpstreamAnswerError, and what `may_ask` raises; exceptions while the
+    body is read are UpstreamUnavailableError.
     """
     # Stored and hashed raw, so no coding on the way (rule 51).
     headers = {"Accept-Encoding": "identity"}
@@ -176,6 +179,7 @@ def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int)
         validator=_validator(answer),
         content_encoding=_coding(answer),
         read_some=Paced(index, functools.partial(connection.read_some, answer)).read_some,
+        told=told_by(answer.headers),
     )
 
 

@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from pypicached.chain import told_by
 from pypicached.errors import (
     UpstreamAnswerError,
     clean,
@@ -39,7 +40,10 @@ class Validators(msgspec.Struct, frozen=True):
 
 
 class PageAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What an index said: "body" (then `chunks` may be read once), "unchanged" or "absent"."""
+    """What an index said: "body" (then `chunks` may be read once), "unchanged" or "absent".
+
+    `told` is what caches on the way say of it (`chain.told_by`).
+    """
 
     outcome: Literal["body", "unchanged", "absent"]
     content_type: str = ""
@@ -49,6 +53,7 @@ class PageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     # Whether the end of the body was told apart from a connection that merely closed.
     ends: bool = True
     chunks: AsyncIterator[bytes] | None = None
+    told: str = ""
 
 
 @contextlib.asynccontextmanager
@@ -63,7 +68,8 @@ async def open_page(
     """Ask for the page of `project` (normalized; '' is the project list), all `within` seconds.
 
     Raises UpstreamUnavailableError (no answer, 429, 5xx), UpstreamDeniedError (401, 403),
-    UpstreamAnswerError (any other status, or beyond the bound while `chunks` is read).
+    UpstreamRefusedError (a cache's 403), UpstreamLoopError (508), UpstreamAnswerError (any other
+    status, or beyond the bound while `chunks` is read).
     """
     url = page_url(connection, project)
     headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip, deflate"}
@@ -76,7 +82,7 @@ async def open_page(
     ) as answer:
         outcome = _outcome(connection, answer, conditional=len(headers) > 2)
         if outcome != "body":
-            yield PageAnswer(outcome=outcome)
+            yield PageAnswer(outcome=outcome, told=told_by(answer.headers))
             return
         limit = connection.limits.page_bytes * (1 if project else LIST_FACTOR)
         yield PageAnswer(
@@ -90,6 +96,7 @@ async def open_page(
             serial=_serial(answer.headers.get("X-PyPI-Last-Serial", "")),
             ends=answer.headers.get("Content-Length") is not None or _chunked(answer),
             chunks=_bounded(connection, answer, limit),
+            told=told_by(answer.headers),
         )
 
 

@@ -1,7 +1,7 @@
 """The door of the public listener: finds out who a client is, and turns away who may not connect.
 
-It tells the log of them at most once a minute. What is decided by which
-networks is `clients`.
+It tells the log of them at most once a minute. What is decided by which networks is `clients`.
+Nobody gets in who has come from here, through other caches.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDictProxy
 
+from pypicached.chain import LOOP_HEADER, Chain
 from pypicached.errors import ClientRefusedError
 from pypicached.logs import event
 from pypicached.networks import parse_address
@@ -41,7 +42,10 @@ class Connection(RequestHandler):
 class Admission:
     """Asked once per request, before anything else is done. Single-threaded."""
 
-    def __init__(self, clients: Clients, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clients: Clients, chain: Chain, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._chain = chain
         self._now = now
         self._told_at: float | None = None
         self._untold = 0
@@ -52,6 +56,10 @@ class Admission:
         self._clients = clients
         # Whether anybody may be turned away.
         self.limited = clients.limited
+
+    def enter(self, headers: CIMultiDictProxy[str]) -> None:
+        """Note which caches a request has passed. Raises LoopError if this daemon was one."""
+        self._chain.enter(", ".join(headers.getall(LOOP_HEADER, ())))
 
     def find(self, connection: Connection, headers: CIMultiDictProxy[str]) -> Client:
         """Return the client of a request with these headers."""

@@ -166,6 +166,7 @@ class PublicApp:
             if self._looks:
                 self._admission.check(exchange.client)
             _check_version(request)
+            self._admission.enter(request.headers)
             if request.method not in METHODS:
                 reply = Reply(405, METHOD_HELP, headers={"Allow": ", ".join(METHODS)})
                 return build_reply(reply, exchange.id)

@@ -13,6 +13,9 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.NotFoundError, 404),
     (errors.RefusedError, 403),
     (errors.NotAcceptableError, 406),
+    (errors.LoopError, 508),
+    (errors.UpstreamLoopError, 508),
+    (errors.UpstreamRefusedError, 403),
     (errors.UpstreamUnavailableError, 503),
     (errors.UpstreamError, 502),
     (errors.OfflineError, 503),
@@ -40,11 +43,12 @@ def reply_of(error: Exception) -> Reply:
     text = str(error)
     if status == 406:
         return Reply(status, text, headers={"Vary": VARY})
-    if status not in (403, 502, 503):
+    if status not in (403, 502, 503, 508):
         return Reply(status, text)
-    # uv shows the reason phrase, pip only the status: both get our own words, never upstream's.
+    # uv shows the reason phrase, pip only the status: both get our own words, and of upstream's
+    # only those with which a cache refuses, quoted.
     reason = errors.clean(text, 79).encode("ascii", "replace").decode()
-    if status == 403:
+    if status in (403, 508):
         return Reply(status, text, reason)
     return Reply(status, text, reason, {"Retry-After": RETRY_AFTER_SECONDS})
 
@@ -57,7 +61,7 @@ def build_reply(reply: Reply, request_id: str) -> web.Response:
     if reply.status == 403:
         problem = {
             "type": "about:blank",
-            "title": "Refused by a rule of this cache",
+            "title": "Refused by a rule",
             "status": 403,
             "detail": reply.text,
             "instance": f"urn:pypicached:request:{request_id}",

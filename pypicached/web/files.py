@@ -17,6 +17,7 @@ from pypicached.cache.files import Files
 from pypicached.cache.pages import AGAIN_SECONDS
 from pypicached.cache.sidecars import SIDECAR
 from pypicached.cache.stored_files import FileKey, Hit
+from pypicached.chain import behind
 from pypicached.errors import (
     BadNameError,
     FileNotListedError,
@@ -240,6 +241,7 @@ class FileHandler:
             status = f"pypicached; fwd=miss; {'stored' if miss.leading else 'collapsed'}"
             if download.shared:
                 status += '; detail="shared store"'
+            status = behind(download.told, status)
             sha256 = download.sha256 or download.source.expected.hashes.get("sha256")
             headers = _headers(key, terms, f'"{sha256}"' if sha256 else None, status)
             return await self._stream(exchange, key, miss, headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
@@ -116,16 +117,174 @@ async def test_chain__upstream_of_the_parent_down(
 async def test_chain__refused_by_the_parent(
     tmp_path: Path, upstream: FakeUpstream, wheel: DistFile
 ) -> None:
-    """What the parent's rules refuse nobody gets; the child does not call it absent."""
-    async with (
-        chain(tmp_path, upstream, policy__deny=["alpha"]) as (_, child),
-        child.get("/simple/alpha/") as answer,
-    ):
-        assert answer.status == 502
-        assert answer.reason is not None
-        assert "refused by a rule of its own" in answer.reason
+    """What the parent's rules refuse is refused at the child in the parent's words; no failure."""
+    async with chain(tmp_path, upstream, policy__deny=["alpha"]) as (_, child):
+        for path in ("/simple/alpha/", f"/simple/alpha/{wheel.filename}"):
+            async with child.get(path) as answer:
+                assert answer.status == 403
+                assert answer.content_type == "application/problem+json"
+                assert answer.reason is not None
+                assert answer.reason.startswith("index pypi: refused there: ")
+                assert "[policy] deny" in answer.reason
         status = await child.parts.operations.status()
-        assert not [p for p in status.problems if "credentials" in p]
+        assert status.problems == []
+        assert status.indexes[0].state == "ok"
+        async with child.get("/simple/beta/") as answer:
+            assert answer.status == 404
+
+
+async def test_chain__refused_by_the_parent_later(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile
+) -> None:
+    """A page that the parent has come to refuse is served no more, not even as a stale one."""
+    async with chain(tmp_path, upstream) as (parent, child):
+        await child.page("alpha")
+        address = f"{parent.url}/simple/"
+    places = (tmp_path / "parent", tmp_path / "child")
+    port = int(parent.url.rpartition(":")[2])
+    async with running(places[1], address) as child:
+        child.clock.advance(700)
+        async with running(
+            places[0],
+            upstream.url,
+            server__listen=[f"127.0.0.1:{port}"],
+            policy__deny=["alpha"],
+        ):
+            for _ in range(2):
+                async with child.get("/simple/alpha/") as answer:
+                    assert answer.status == 403
+        async with child.get("/simple/alpha/") as answer:
+            assert answer.status == 503, "the parent is gone, and its last word was no"
+
+
+async def test_chain__a_file_refused_by_the_parent(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile
+) -> None:
+    """A file that the parent comes to refuse is a 403 with its words, not an outage."""
+    async with chain(tmp_path, upstream) as (parent, child):
+        url = await child.file_url("alpha", wheel.filename)
+    port, old = int(parent.url.rpartition(":")[2]), child.url
+    async with (
+        running(
+            tmp_path / "parent",
+            upstream.url,
+            server__listen=[f"127.0.0.1:{port}"],
+            policy__deny=["alpha==1.0"],
+        ),
+        running(tmp_path / "child", f"{parent.url}/simple/") as child,
+    ):
+        async with child.get(url.removeprefix(old)) as answer:
+            assert answer.status == 403
+            assert answer.reason is not None
+            assert "refused there: " in answer.reason
+        assert (await child.parts.operations.status()).problems == []
+
+
+# ── who answered ─────────────────────────────────────────────────────────────────────────────
+
+
+async def test_status__of_both(tmp_path: Path, upstream: FakeUpstream, wheel: DistFile) -> None:
+    """`Cache-Status` lists both where both were asked, the client's own last (RFC 9211 §2)."""
+    async with chain(tmp_path, upstream) as (parent, child):
+        await parent.page("alpha")
+        async with child.get("/simple/alpha/") as answer:
+            assert answer.headers["Cache-Status"] == (
+                "pypicached; hit, pypicached; fwd=miss; stored"
+            )
+        async with child.get("/simple/alpha/") as answer:
+            assert answer.headers["Cache-Status"] == "pypicached; hit"
+        child.clock.advance(700)
+        async with child.get("/simple/alpha/") as answer:
+            assert answer.headers["Cache-Status"] == (
+                "pypicached; hit, pypicached; fwd=stale; fwd-status=304"
+            )
+        url = await child.file_url("alpha", wheel.filename)
+        got = await fetch(child, url)
+        assert got.headers["Cache-Status"] == (
+            "pypicached; fwd=miss; stored, pypicached; fwd=miss; stored"
+        )
+        await settled(child)
+        got = await fetch(child, url)
+        assert got.headers["Cache-Status"] == "pypicached; hit"
+
+
+@pytest.mark.parametrize(
+    "told", ['proxy; detail="', "a" * 500, 'x; detail="\\"', "caf\xe9; hit"], ids=range(4)
+)
+async def test_status__unfit_is_left_out(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile, told: str
+) -> None:
+    """What would make ours unreadable is not passed on."""
+    upstream.fault("/simple/*", "header", name="Cache-Status", value=told)
+    async with running(tmp_path, upstream.url) as child, child.get("/simple/alpha/") as answer:
+        assert answer.headers["Cache-Status"] == "pypicached; fwd=miss; stored"
+
+
+# ── circles ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_circle__of_two(tmp_path: Path, unused_tcp_port: int) -> None:
+    """Two daemons that ask each other end at once, in words, whoever is asked."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    first = f"127.0.0.1:{unused_tcp_port}"
+    async with (
+        running(tmp_path / "two", f"http://{first}/simple/") as two,
+        running(tmp_path / "one", f"{two.url}/simple/", server__listen=[first]) as one,
+    ):
+        for asked in (one, two):
+            async with asyncio.timeout(3), asked.get("/simple/alpha/") as answer:
+                assert answer.status == 508
+                assert answer.reason == ("index pypi: leads back to a cache that asks it: a circle")
+            status = await asked.parts.operations.status()
+            assert [p for p in status.problems if "a circle" in p]
+
+
+async def test_circle__what_others_say(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile
+) -> None:
+    """Of what a client says of its way only our own form goes on, and only for its own request."""
+    ids = ["0123456789abcdef", "fedcba9876543210"]
+    told = f'fastly, pypicached; id={ids[0]}, x; y="z, pypicached;id={ids[1]}'
+    async with running(tmp_path, upstream.url) as child:
+        async with child.get("/simple/alpha/", **{"CDN_Loop": told}) as answer:
+            assert answer.status == 200
+        async with child.get("/simple/beta/") as answer:
+            assert answer.status == 404
+        first, second = (
+            [part.strip() for part in request.headers["cdn-loop"].split(",")]
+            for request in upstream.requests
+            if request.path.startswith("/simple/")
+        )
+        assert first[:2] == [f"pypicached; id={one}" for one in ids]
+        assert second == first[2:]
+        many = ", ".join(f"pypicached; id={number:016x}" for number in range(8))
+        async with child.get("/simple/gamma/", **{"CDN_Loop": many}) as answer:
+            assert answer.status == 508
+            assert "in a circle" in (answer.reason or "")
+
+
+async def test_herd__of_two_children(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile
+) -> None:
+    """Fifty clients of two children cost the parent a request a child, and upstream one."""
+    for name in ("parent", "one", "two"):
+        (tmp_path / name).mkdir()
+    upstream.fault("*.whl", "delay", seconds=0.3)
+    async with (
+        running(tmp_path / "parent", upstream.url) as parent,
+        running(tmp_path / "one", f"{parent.url}/simple/") as one,
+        running(tmp_path / "two", f"{parent.url}/simple/") as two,
+    ):
+        asked = [one, two] * 25
+        urls = {child: await child.file_url("alpha", wheel.filename) for child in (one, two)}
+        got = await asyncio.gather(*(fetch(child, urls[child]) for child in asked))
+        assert {reply.body for reply in got} == {wheel.body}
+        usage = parent.parts.ledger.usage
+        await usage.flush()
+        kinds, _, _ = await usage.totals(0.0)
+    assert kinds["file"]["requests"] == 2
+    assert upstream.count("*.whl") == 1
 
 
 async def test_chain__range(tmp_path: Path, upstream: FakeUpstream, wheel: DistFile) -> None:

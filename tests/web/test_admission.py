@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pypicached.chain import Chain
 from pypicached.errors import ClientRefusedError
 from pypicached.networks import parse_network
 from pypicached.web.admission import Admission, describe_open
@@ -86,7 +87,7 @@ def test_admission__told_again(caplog: pytest.LogCaptureFixture) -> None:
     """After a minute the log is told how many there were since."""
     moment = 0.0
     admission = Admission(
-        Clients(trusted=(), allowed=[parse_network("10.0.0.0/8")]), now=lambda: moment
+        Clients(trusted=(), allowed=[parse_network("10.0.0.0/8")]), Chain(), now=lambda: moment
     )
     for now in (0.0, 1.0, 59.9, 60.0, 61.0):
         moment = now
