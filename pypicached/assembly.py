@@ -69,7 +69,7 @@ from pypicached.web.files import FileHandler
 from pypicached.web.lists import ListPages
 from pypicached.web.metrics import Metrics
 from pypicached.web.people import PeoplePages
-from pypicached.web.redirects import Redirects
+from pypicached.web.redirects import Manner, Redirects
 from pypicached.web.simple import SimplePages
 from pypicached.web.sweep import Sweep
 
@@ -242,6 +242,10 @@ class Assembly:
         )
         self._stack.push_async_callback(self.files.close)
 
+    def redirects_by(self, manner: Manner | None) -> Redirects | None:
+        """Return what sends clients to the shared store; None where there is none, or none go."""
+        return None if self.fleet is None or manner is None else Redirects(self.fleet, manner)
+
     def _may_answer(self, index: str, project: str) -> bool:
         return self.catalog.may_answer(index, project)
 
@@ -315,10 +319,12 @@ class Assembly:
         self.list_pages = ListPages(
             self.lists, pages, usage, cache_control=list_cache_control_of(settings), now=self._now
         )
-        manner = manner_of(settings.store)
-        away = None if self.fleet is None or manner is None else Redirects(self.fleet, manner)
         self.file_handler = FileHandler(
-            self.files, usage, self.ledger.audit, terms_of(settings), away
+            self.files,
+            usage,
+            self.ledger.audit,
+            terms_of(settings),
+            self.redirects_by(manner_of(settings.store)),
         )
         self.admission = Admission(clients_of(settings.server), self.chain)
         self.app = PublicApp(

@@ -14,6 +14,7 @@ from pypicached.plain import (
     clients_of,
     index_rules_of,
     list_cache_control_of,
+    manner_of,
     rules_of,
     terms_of,
     times_of,
@@ -42,6 +43,9 @@ def switch(
     _switch_indexes(parts, old, new, prepared)
     parts.list_pages.cache_control = list_cache_control_of(new)
     parts.file_handler.terms = terms_of(new)
+    manner = manner_of(new.store)
+    if manner != manner_of(old.store):
+        parts.file_handler.redirects = parts.redirects_by(manner)
     parts.admission.apply(clients_of(new.server))
     parts.sweep.clients = raise_descriptor_limit(new.limits.clients)
     parts.sweep.head_seconds = new.limits.request_head

@@ -21,7 +21,7 @@ pytest_plugins = ["tests.s3.fixtures"]
 # For the clean-up after a test that was interrupted.
 GRACE_SECONDS = 60.0
 # pytest turns 2 to a file while a test runs.
-_stderr = os.fdopen(os.dup(2), "w")
+_stderr = os.dup(2)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

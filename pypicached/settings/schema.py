@@ -69,9 +69,9 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "secret_access_key": Key(values.parse_secret, restart=True),
         "secret_access_key_file": Key(values.parse_path, restart=True, names_file=True),
         "addressing": Key(values.one_of("auto", "path", "virtual"), "auto", restart=True),
-        "serve": Key(values.one_of("proxy", "redirect"), "proxy", restart=True),
-        "redirect_status": Key(buckets.parse_redirect_status, 302, "number", restart=True),
-        "public_url": Key(parse_plain_url, restart=True),
+        "serve": Key(values.one_of("proxy", "redirect"), "proxy"),
+        "redirect_status": Key(buckets.parse_redirect_status, 302, "number"),
+        "public_url": Key(parse_plain_url),
     },
     "limits": {
         "clients": Key(values.count, 4096, "number"),

@@ -57,7 +57,8 @@ class Terms(NamedTuple):
 class FileHandler:
     """The handler of `/files/{index}/{host}/{path}`.
 
-    `terms` are by index, and replaced as one: a request holds on to those that it began with.
+    `terms` are by index, and replaced as one: a request holds on to those that it began with, and
+    to how clients are sent to a shared store (`redirects`; None: all is sent from here).
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class FileHandler:
         redirects: Redirects | None = None,
     ) -> None:
         self._files = files
-        self._redirects = redirects
+        self.redirects = redirects
         self._usage = usage
         self._audit = audit
         self.terms = terms
@@ -80,15 +81,16 @@ class FileHandler:
         key = self._key(exchange, index, tail)
         if terms is None:
             raise FileNotListedError("there is no index of that name")
+        redirects = self.redirects
         hit = self._files.stored.ready(key)
-        if hit is not None and (hit.body is not None or self._redirects is None):
+        if hit is not None and (hit.body is not None or redirects is None):
             return await self._send_hit(exchange, key, hit, terms)
         # What its page takes is a part of what a file's first byte may take.
         by = asyncio.get_running_loop().time() + terms.cold_deadline
         try:
-            if self._redirects is not None and key.kind == "file":
+            if redirects is not None and key.kind == "file":
                 hit = hit or await self._files.stored.get(key)
-                sent = await self._send_away(exchange, key, hit, terms)
+                sent = await self._send_away(exchange, key, hit, terms, redirects)
                 if sent is not None:
                     return sent
             if hit is not None:
@@ -125,10 +127,9 @@ class FileHandler:
         return FileKey(index, exchange.file_key, "metadata" if sidecar else "file")
 
     async def _send_away(
-        self, exchange: Exchange, key: FileKey, hit: Hit | None, terms: Terms
+        self, exchange: Exchange, key: FileKey, hit: Hit | None, terms: Terms, redirects: Redirects
     ) -> web.Response | None:
         """Return a redirect to the shared store if it has the file, and it is not a small one."""
-        assert self._redirects is not None
         if hit is not None and hit.body is not None:
             return None
         try:
@@ -137,7 +138,7 @@ class FileHandler:
             else:
                 project, entry = await self._files.describe(key)
                 filename, sha256 = entry.filename, entry.hashes.get("sha256", "")
-            headers = await self._redirects.headers_for(
+            headers = await redirects.headers_for(
                 sha256, exchange.request.method, private=terms.private
             )
         except BaseException:
@@ -152,7 +153,7 @@ class FileHandler:
         self._usage.touch_file(key.index, key.path, key.kind, sha256)
         if not exchange.bodiless:
             self._note(exchange, key, project, filename)
-        return web.Response(status=self._redirects.manner.status, headers=headers)
+        return web.Response(status=redirects.manner.status, headers=headers)
 
     # ── hits ─────────────────────────────────────────────────────────────────────────────────
 

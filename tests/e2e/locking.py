@@ -17,6 +17,7 @@ from tests.e2e.process import DaemonProcess
 from tests.e2e.tools import MakeWorkplace, Workplace
 from tests.fake.threaded import ThreadedFakeUpstream
 from tests.fake.wheels import make_wheel
+from tests.s3.servers import Endpoint, new_bucket
 
 STYLES = pytest.mark.parametrize("style", ["json", "html"])
 Style = Literal["json", "html"]
@@ -170,6 +171,30 @@ class LockingTool:
         assert (done.returncode != 0, hasty.installed()) == (True, {})
         assert "app" in done.stdout + done.stderr
         assert strict.blobs_of(len(fresh.body)) == []
+
+    async def test_install__from_a_shared_store(
+        self,
+        upstream: ThreadedFakeUpstream,
+        make_daemon: MakeDaemon,
+        make_workplace: MakeWorkplace,
+        moto: Endpoint,
+    ) -> None:
+        """A tool that is sent to the bucket follows, locks the same hashes and installs."""
+        expected = publish_tree(upstream)
+        async with new_bucket(moto) as bucket:
+            settings = moto.environment(bucket._client.bucket)
+        settings["PYPICACHED_STORE__S3__SERVE"] = "redirect"
+        daemon = make_daemon(upstream.url, **settings).start()
+        lock = self.lock(make_workplace(daemon))
+        daemon.ask("warm", "app")
+        daemon.wait_uploaded(len(expected))
+        (path,) = [path for name, path in daemon.file_paths("lib").items() if "2.1" in name]
+        assert daemon.get(path)[0] == 302
+        arrived = len(upstream.requests)
+        workplace = make_workplace(daemon)
+        assert self.lock(workplace) == lock
+        assert (self.install(workplace), workplace.installed()) == (True, expected)
+        assert len(upstream.requests) == arrived
 
     @STYLES
     def test_warm__the_lock_is_enough(

@@ -209,6 +209,13 @@ class DaemonProcess:
         while self.ask("status")["downloads"]:
             pass
 
+    def wait_uploaded(self, files: int, seconds: float = WAIT_SECONDS) -> None:
+        """Return once it has put so many files into the shared store."""
+        until = time.monotonic() + seconds
+        while self.ask("status")["store"]["uploaded_files"] < files:
+            assert time.monotonic() < until, self.log
+            time.sleep(0.05)
+
     def upstream_requests(self) -> int:
         """Return how many requests it counts as sent to its indexes."""
         counters = self.ask("stats")["indexes"].values()

@@ -17,20 +17,6 @@ from tests.s3.servers import Endpoint, new_bucket
 pytestmark = pytest.mark.clients
 
 
-def settings_of(endpoint: Endpoint, bucket: str) -> dict[str, str]:
-    """Return the environment of a daemon with that bucket."""
-    s3 = {
-        "BUCKET": bucket,
-        "ENDPOINT_URL": endpoint.url,
-        "REGION": "us-east-1",
-        "ACCESS_KEY_ID": endpoint.access_key_id,
-        "SECRET_ACCESS_KEY": endpoint.secret_access_key,
-        "ADDRESSING": "path",
-    }
-    named = {f"PYPICACHED_STORE__S3__{name}": value for name, value in s3.items()}
-    return {"PYPICACHED_STORE__KIND": "s3", **named}
-
-
 @pytest.fixture
 async def bucket(moto: Endpoint) -> str:
     """Return the name of an empty bucket."""
@@ -70,7 +56,7 @@ def test_shared_store__clients_follow_redirects(
     expected = publish_tree(upstream)
     daemon = make_daemon(
         upstream.url,
-        **settings_of(moto, bucket),
+        **moto.environment(bucket),
         PYPICACHED_STORE__S3__SERVE="redirect",
         PYPICACHED_STORE__S3__REDIRECT_STATUS=str(status),
     ).start()
@@ -93,7 +79,7 @@ def test_shared_store__killed_before_the_upload(
 ) -> None:
     """What was cached while the bucket was away is put there by the next process, after a kill."""
     publish_tree(upstream)
-    settings = settings_of(moto, bucket)
+    settings = moto.environment(bucket)
     away = {**settings, "PYPICACHED_STORE__S3__ENDPOINT_URL": "http://127.0.0.1:9"}
     daemon = make_daemon(upstream.url, **settings)
     daemon.environment.update(away)

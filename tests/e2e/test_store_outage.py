@@ -16,6 +16,7 @@ from tests.e2e.process import WAIT_SECONDS, DaemonProcess
 from tests.fake.threaded import ThreadedFakeUpstream
 from tests.fake.wheels import DistFile, make_wheel
 from tests.s3 import servers
+from tests.s3.servers import Endpoint
 
 
 @pytest.fixture
@@ -40,13 +41,7 @@ def sharing(
     """Return a daemon that shares a store at that port; it is not started."""
     return make_daemon(
         upstream.url,
-        PYPICACHED_STORE__KIND="s3",
-        PYPICACHED_STORE__S3__BUCKET=bucket,
-        PYPICACHED_STORE__S3__ENDPOINT_URL=f"http://127.0.0.1:{port}",
-        PYPICACHED_STORE__S3__REGION="us-east-1",
-        PYPICACHED_STORE__S3__ACCESS_KEY_ID="key",
-        PYPICACHED_STORE__S3__SECRET_ACCESS_KEY="secret",
-        PYPICACHED_STORE__S3__ADDRESSING="path",
+        **Endpoint(f"http://127.0.0.1:{port}").environment(bucket),
     )
 
 

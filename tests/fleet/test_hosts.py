@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -275,21 +276,30 @@ async def test_hosts__sidecar_of_a_wheel_that_only_the_store_has(
 
 @pytest.mark.ceph
 @pytest.mark.timeout(240)
-async def test_hosts__gateway_killed_under_traffic(
-    tmp_path: Path, upstream: FakeUpstream, ceph: Ceph, gateway: Endpoint
+@pytest.mark.parametrize("harm", ["killed_gateway", "stalled_gateway", "killed_disk"])
+async def test_hosts__store_away_under_traffic(
+    tmp_path: Path, upstream: FakeUpstream, ceph: Ceph, gateway: Endpoint, harm: str
 ) -> None:
-    """The store dies under traffic, and comes back: no client sees it; the queue drains."""
-    wanted = gateway.access()
+    """The store goes for 30 s under traffic: no client sees it; then it gets all that it lacks."""
+    wanted = gateway.access(bucket=f"wheels-{harm.replace('_', '-')}")
     async with opened(wanted) as bucket:
         await bucket._client.ask("create_bucket")
     wheels = publish(upstream, 120, 300_000)
     async with host(tmp_path / "one", upstream, wanted) as one:
         await fetch_all(one, wheels[:20])
-        ceph.kill_gateway()
-        await fetch_all(one, wheels[20:100])
-        ceph.start_gateway()
+        with getattr(ceph, harm)():
+            back_at = time.monotonic() + 30
+            for start in range(20, 100, 8):
+                await fetch_all(one, [*wheels[start : start + 8], *wheels[:4]])
+                await asyncio.sleep(3)
+            await asyncio.sleep(max(0.0, back_at - time.monotonic()))
+            status = await one.parts.operations.status()
+            assert status.store is not None
+            assert status.store.state != "ok"
+            assert status.store.waiting_files >= 70
         await fetch_all(one, wheels[100:])
         await drained(one, seconds=90)
+        assert (await one.parts.operations.status()).problems == []
     async with opened(wanted) as bucket:
         found = {blob.sha256 async for some in bucket.walk() for blob in some}
     assert found == {wheel.sha256 for wheel in wheels}

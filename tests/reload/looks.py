@@ -203,3 +203,9 @@ async def proxies(place: Place) -> object:
     connection = place.parts.connections["main"]
     proxy = connection._sessions._reach.proxies.of(connection.url)
     return None if proxy is None else str(proxy.url)
+
+
+async def sent_away(place: Place) -> object:
+    """How clients are sent to the shared store; that it happens is shown in `tests/fleet`."""
+    redirects = place.daemon.parts.file_handler.redirects
+    return None if redirects is None else redirects.manner

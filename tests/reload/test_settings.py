@@ -35,6 +35,7 @@ from tests.reload.looks import (
     part,
     proxied,
     proxies,
+    sent_away,
     withdrawn_file,
 )
 from tests.reload.world import World, changed, publish
@@ -59,6 +60,16 @@ def of_index(before: str, after: str, look: Look, more: str = "") -> Case:
 
 
 OTHER = "{other}\n"
+BUCKET = """
+[store]
+kind = "s3"
+[store.s3]
+bucket = "one"
+endpoint_url = "http://127.0.0.1:1"
+access_key_id = "one"
+secret_access_key = "one"
+"""
+SENDING = f'{BUCKET}serve = "redirect"\n'
 CASES: dict[str, Case] = {
     "server.trusted_proxies": of(
         "server", "", 'trusted_proxies = ["127.0.0.1"]', proxied, 'allow_from = ["10.1.0.0/16"]'
@@ -95,6 +106,11 @@ CASES: dict[str, Case] = {
     "policy.exempt": of("policy", "", 'exempt = ["alpha"]', file, 'min_age = "9000d"'),
     "policy.removed_files": of("policy", "", 'removed_files = "refuse"', withdrawn_file),
     "audit.keep": of("audit", "", 'keep = "off"', fetched_by),
+    "store.s3.serve": Case(BUCKET, SENDING, sent_away),
+    "store.s3.redirect_status": Case(SENDING, f"{SENDING}redirect_status = 307\n", sent_away),
+    "store.s3.public_url": Case(
+        SENDING, f'{SENDING}public_url = "https://files.example"\n', sent_away
+    ),
     "index.url": of_index('url = "{main_url}"', 'url = "{other_url}"', asked_with),
     "index.ttl": of_index("", 'ttl = "3m"', page),
     "index.username": of_index('username = "a"', 'username = "b"', asked_with),
@@ -143,9 +159,6 @@ RESTART = {
     "store.s3.secret_access_key": ('key = "one"', 'key = "two"'),
     "store.s3.secret_access_key_file": ('key_file = "one"', 'key_file = "two"'),
     "store.s3.addressing": ('addressing = "path"', 'addressing = "virtual"'),
-    "store.s3.serve": ('serve = "proxy"', 'serve = "redirect"'),
-    "store.s3.redirect_status": ("= 302", "= 307"),
-    "store.s3.public_url": ('public_url = "http://127.0.0.1:3"', 'public_url = "https://a.test"'),
 }
 HOLDING = """
 [server]
@@ -164,9 +177,6 @@ region = "one"
 access_key_id = "one"
 secret_access_key = "one"
 addressing = "path"
-serve = "proxy"
-redirect_status = 302
-public_url = "http://127.0.0.1:3"
 """
 NOT_GIVEN = {"server__listen": None, "server__control_socket": None, "cache__directory": None}
 

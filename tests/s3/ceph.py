@@ -142,6 +142,15 @@ class Ceph:
         self._until(self._answers, "radosgw")
 
     @contextlib.contextmanager
+    def killed_gateway(self) -> Iterator[None]:
+        """Have no gateway, and start it anew in the end."""
+        self.kill_gateway()
+        try:
+            yield
+        finally:
+            self.start_gateway()
+
+    @contextlib.contextmanager
     def stalled_gateway(self) -> Iterator[None]:
         """Let the gateway stand still: it accepts connections and answers nothing."""
         gateway = self._processes["radosgw"]
@@ -150,6 +159,21 @@ class Ceph:
             yield
         finally:
             gateway.send_signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def killed_disk(self) -> Iterator[None]:
+        """Have no daemon of the disk: the gateway accepts requests, and waits for it.
+
+        One that was only stopped for so long would not be taken back by the others.
+        """
+        osd = self._processes.pop("ceph-osd")
+        osd.kill()
+        osd.wait()
+        try:
+            yield
+        finally:
+            self._spawn("ceph-osd", "-i", "0", "-f")
+            self._until(self._osd_is_up, "ceph-osd")
 
     # ── its life ─────────────────────────────────────────────────────────────────────────────
 

@@ -42,6 +42,19 @@ class Endpoint(msgspec.Struct, frozen=True):
         )
         return msgspec.structs.replace(made, **changed)
 
+    def environment(self, bucket: str) -> dict[str, str]:
+        """Return the environment of a daemon that shares that bucket."""
+        s3 = {
+            "BUCKET": bucket,
+            "ENDPOINT_URL": self.url,
+            "REGION": "us-east-1",
+            "ACCESS_KEY_ID": self.access_key_id,
+            "SECRET_ACCESS_KEY": self.secret_access_key,
+            "ADDRESSING": "path",
+        }
+        named = {f"PYPICACHED_STORE__S3__{name}": value for name, value in s3.items()}
+        return {"PYPICACHED_STORE__KIND": "s3", **named}
+
 
 @contextlib.contextmanager
 def moto(port: int = 0) -> Iterator[Endpoint]:
