@@ -54,6 +54,7 @@ bench: $(BIN)/.dev ## Measure: beside the peers, resolving, huge pages, an outag
 	$(BIN)/python -m bench.stale
 	$(BIN)/python -m bench.warm $(if $(QUICK),--rounds 1)
 	$(BIN)/python -m bench.scale $(if $(QUICK),--quick)
+	$(BIN)/python -m bench.chain $(if $(QUICK),--rounds 1)
 	$(BIN)/python -m bench.fleet $(if $(QUICK),--quick)
 
 .PHONY: rehearse

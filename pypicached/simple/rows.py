@@ -51,6 +51,9 @@ class FileRows:
         """
         urls, keys = hrefs, plain_keys(hrefs)
         if keys is None:
+            urls = self._links.climbed(hrefs)
+            keys = plain_keys(urls)
+        if keys is None:
             urls = [self._links.resolve(href) or "" for href in hrefs]
             keys = plain_keys(urls)
         if keys is not None and are_usable(filenames) and self._are_new(keys):

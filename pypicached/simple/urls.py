@@ -31,6 +31,7 @@ _PLAIN_OCTETS = f"{string.ascii_letters}{string.digits}-._~{_SUB_DELIMS}:@/".enc
 _HOST = re.compile(r"(?:[a-z0-9_][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 # A relative link whose only dots are leading "../"; the last group has no scheme and no query.
 _CLIMB = re.compile(r"((?:\.\./)*)([^./?#:\\][^?#:\\]*(?:#.*)?)", re.DOTALL)
+_UP = re.compile(r"(?:\.\./)+")
 _FORBIDDEN = re.compile(rb"[\x00-\x1f\x7f/\\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ILLEGAL_IN_PATH = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^{_PCHAR}/%]".encode())
@@ -145,6 +146,24 @@ class Links:
         self._base = base
         self._climbed: dict[str, str | None] = {}
 
+    def climbed(self, hrefs: Sequence[str]) -> list[str]:
+        """Return the absolute URLs of links that all climb alike, as on pages of ours; else none.
+
+        Only where `plain_keys` finds the result usual, it is what `resolve` gives of each.
+        """
+        up = _UP.match(hrefs[0]) if hrefs else None
+        directory = None if up is None else self._directory(up[0])
+        if up is None or directory is None or not all(h.startswith(up[0]) for h in hrefs):
+            return []
+        cut = up.end()
+        return [directory + href[cut:] for href in hrefs]
+
+    def _directory(self, up: str) -> str | None:
+        # Thousands of links of a page climb to one directory, and urljoin is slow.
+        if up not in self._climbed:
+            self._climbed[up] = _join(self._base, up or "./")
+        return self._climbed[up]
+
     def resolve(self, href: str) -> str | None:
         """Return the absolute URL; None for a link that has control characters or makes no URL."""
         if href.startswith(("https://", "http://")):
@@ -154,11 +173,7 @@ class Links:
         climb = _CLIMB.fullmatch(href)
         if climb is None or "/." in climb[2] or "//" in climb[2]:
             return _join(self._base, href)
-        # Thousands of links of a page climb to one directory, and urljoin is slow.
-        up = climb[1]
-        if up not in self._climbed:
-            self._climbed[up] = _join(self._base, up or "./")
-        directory = self._climbed[up]
+        directory = self._directory(climb[1])
         return None if directory is None else directory + climb[2]
 
 

@@ -249,3 +249,27 @@ def test_links__unusable(href: str) -> None:
     """Control characters and broken authorities never become another URL."""
     resolved = Links(BASE).resolve(href)
     assert resolved is None or place(resolved) is None
+
+
+@pytest.mark.parametrize("base", [BASE, BASE + "index.html", "https://up.example", BASE + "?x=/y/"])
+@pytest.mark.parametrize("first", ["../x.whl", "../../p/q/x.whl", "../h:80/x.whl"])
+def test_links__rule_27_climbed_as_resolved(base: str, first: str) -> None:
+    """Links judged together are what each is by itself, or are not judged together."""
+    met = 0
+    for href in [
+        *HREFS,
+        "../h:80/y.whl",
+        "../a;b.whl",
+        "../../h/p/y.whl",
+        "../.",
+        "../a/.",
+        "../a/",
+    ]:
+        links = Links(base)
+        hrefs = [first, href, first.replace("x", "z")]
+        together = links.climbed(hrefs)
+        if plain_keys(together) is not None:
+            assert together == [links.resolve(one) for one in hrefs]
+            met += 1
+    assert met >= 2
+    assert Links(base).climbed(["x.whl"]) == Links(base).climbed([]) == []
