@@ -24,13 +24,9 @@ from pypicached.errors import (
     OfflineError,
     UpstreamAnswerError,
     UpstreamBusyError,
-    UpstreamDeniedError,
     UpstreamError,
-    UpstreamLoopError,
-    UpstreamRefusedError,
     UpstreamTimeoutError,
     UpstreamUnavailableError,
-    clean,
 )
 from pypicached.upstream.health import Health
 from pypicached.upstream.hosts import Hosts, Turn
@@ -49,7 +45,6 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
 # A probe reads as much, and a page whole that has less.
 PROBE_BYTES = 1024 * 1024
-_UNQUOTED = str.maketrans({'"': "'", "\\": "/"})
 # What a 429 without Retry-After asks for.
 ASK_AGAIN_SECONDS = 1.0
 
@@ -295,24 +290,6 @@ class Connection:
             # RFC 6585 §4: meant for this client as such, whatever it asks for.
             return UpstreamBusyError(self.name, reason, retry_after=seconds or ASK_AGAIN_SECONDS)
         return UpstreamUnavailableError(self.name, reason, retry_after=seconds)
-
-    def refusal_of(
-        self, answer: aiohttp.ClientResponse, denied: str
-    ) -> UpstreamDeniedError | UpstreamRefusedError | UpstreamLoopError | None:
-        """Return the error of a 401, 403 or 508, None for other answers; `denied` is for the first.
-
-        A cache like this one refuses by its rules with problem details (RFC 9457), and says which
-        in its reason phrase: that is not about our credentials.
-        """
-        if answer.status == 508:
-            return UpstreamLoopError(self.name, "leads back to a cache that asks it: a circle")
-        if answer.status not in (401, 403):
-            return None
-        if answer.status == 403 and answer.content_type == "application/problem+json":
-            # It goes on into a status line, and into a string of Cache-Status.
-            words = clean(answer.reason or "", 79).translate(_UNQUOTED).encode("ascii", "replace")
-            return UpstreamRefusedError(self.name, f"refused there: {words.decode()}")
-        return UpstreamDeniedError(self.name, denied)
 
     def _with_credentials(self, url: URL, headers: Mapping[str, str]) -> dict[str, str]:
         merged = dict(headers)

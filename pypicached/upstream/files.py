@@ -20,6 +20,7 @@ from pypicached.errors import (
 )
 from pypicached.upstream.connection import Connection, Kind, MayAsk
 from pypicached.upstream.pace import Paced
+from pypicached.upstream.refusals import refusal_of
 
 # RFC 9110 §14.4: `bytes first-last/complete`, complete may be `*`.
 CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
@@ -68,7 +69,7 @@ async def open_file(
     async with connection.request(
         kind, URL(url, encoded=True), headers, decode=False, fresh=fresh, may_ask=may_ask
     ) as answer:
-        yield _stream(connection, answer, offset)
+        yield await _stream(connection, answer, offset)
 
 
 class RangesRefusedError(UpstreamAnswerError):
@@ -108,7 +109,7 @@ async def fetch_part(
     ) as answer:
         if answer.status in (200, 416, 501):
             raise RangesRefusedError(connection.name, "does not answer ranges")
-        _check_status(connection, answer)
+        await _check_status(connection, answer)
         start, length = _part(connection.name, answer, offset, count)
         data = await _read_exactly(connection, answer, min(count, length - start))
         return Part(start, data, length, _validator(answer))
@@ -161,15 +162,17 @@ async def _head_length(connection: Connection, kind: Kind, url: str, may_ask: Ma
     ) as answer:
         if answer.status == 501:
             return None  # RFC 9110 §15.6.2: it knows no HEAD, which is no outage
-        _check_status(connection, answer)
+        await _check_status(connection, answer)
         # The length of an encoded body is not the file's (rule 51).
         plain = answer.status == 200 and _coding(answer) in ("", "identity")
         return _length(answer) if plain else None
 
 
-def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int) -> FileStream:
+async def _stream(
+    connection: Connection, answer: aiohttp.ClientResponse, offset: int
+) -> FileStream:
     index = connection.name
-    _check_status(connection, answer)
+    await _check_status(connection, answer)
     start, length = 0, _length(answer)
     if answer.status == 206:
         start, length = _range(index, answer, offset)
@@ -183,7 +186,7 @@ def _stream(connection: Connection, answer: aiohttp.ClientResponse, offset: int)
     )
 
 
-def _check_status(connection: Connection, answer: aiohttp.ClientResponse) -> None:
+async def _check_status(connection: Connection, answer: aiohttp.ClientResponse) -> None:
     index, status = connection.name, answer.status
     if status in (200, 206):
         return
@@ -192,7 +195,7 @@ def _check_status(connection: Connection, answer: aiohttp.ClientResponse) -> Non
         raise failure
     if status in (404, 410):
         raise FileGoneError(index, f"answered {status} for a file that its page lists")
-    refusal = connection.refusal_of(answer, f"answered {status} for a file")
+    refusal = await refusal_of(connection, answer, f"answered {status} for a file")
     if refusal is not None:
         raise refusal
     raise UpstreamAnswerError(index, f"answered {status} for a file")

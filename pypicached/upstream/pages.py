@@ -21,6 +21,7 @@ from pypicached.errors import (
 )
 from pypicached.upstream.connection import Connection
 from pypicached.upstream.decoding import decoder_of
+from pypicached.upstream.refusals import refusal_of
 
 # PEP 691 §"Version + format selection": what we like best first; HTML upstreams ignore it.
 ACCEPT = (
@@ -80,7 +81,7 @@ async def open_page(
     async with connection.request(
         "page", url, headers, decode=False, fresh=fresh, within=within
     ) as answer:
-        outcome = _outcome(connection, answer, conditional=len(headers) > 2)
+        outcome = await _outcome(connection, answer, conditional=len(headers) > 2)
         if outcome != "body":
             yield PageAnswer(outcome=outcome, told=told_by(answer.headers))
             return
@@ -105,7 +106,7 @@ def page_url(connection: Connection, project: str) -> URL:
     return URL(f"{connection.url}{project}/" if project else str(connection.url), encoded=True)
 
 
-def _outcome(
+async def _outcome(
     connection: Connection, answer: aiohttp.ClientResponse, *, conditional: bool
 ) -> Literal["body", "unchanged", "absent"]:
     index, status = connection.name, answer.status
@@ -115,7 +116,9 @@ def _outcome(
         return "unchanged"
     if status in (404, 410):
         return "absent"
-    refusal = connection.refusal_of(answer, f"answered {status}: credentials missing or refused")
+    refusal = await refusal_of(
+        connection, answer, f"answered {status}: credentials missing or refused"
+    )
     if refusal is not None:
         raise refusal
     failure = connection.failure_of(answer)

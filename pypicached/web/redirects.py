@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 # A client that was told a signed URL has so long to begin.
 SIGNED_SECONDS = 3600
-# An object that was seen is not asked for again for so long.
-SEEN_SECONDS = 3600.0
+# An object that was seen is not asked for again for so long: who is sent to a lost one fails.
+SEEN_SECONDS = 300.0
 MAX_SEEN_BYTES = 8 * 1024 * 1024
 # A client waits for the look: it may as well have the file from here.
 LOOK_SECONDS = 2.5

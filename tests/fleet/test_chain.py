@@ -180,6 +180,43 @@ async def test_chain__a_file_refused_by_the_parent(
         assert (await child.parts.operations.status()).problems == []
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"detail": "a \\"rule\\" \\\\ \\u00e9 \\r\\nX: y"}', "a 'rule' / ? ??X: y"),
+        (b'{"detail": "' + b"x" * 3000 + b'"}', "x" * 51 + "?"),
+        (b'{"detail": "' + b"x" * 9_000_000 + b'"}', "Forbidden"),
+        (b'{"detail": 7}', "Forbidden"),
+        (b"\xff" * 10, "Forbidden"),
+        (b"[" * 4000, "Forbidden"),
+        (b"", "Forbidden"),
+    ],
+    ids=["odd", "long", "huge", "number", "bytes", "deep", "empty"],
+)
+async def test_chain__odd_words_of_a_refusal(
+    tmp_path: Path, upstream: FakeUpstream, body: bytes, words: str
+) -> None:
+    """What a parent says of its refusal goes on short and harmless, whatever it is."""
+    problem = {"Content-Type": "application/problem+json"}
+    upstream.fault("/simple/*", "status", code=403, body=body, headers=problem)
+    async with running(tmp_path, upstream.url) as child, child.get("/simple/alpha/") as answer:
+        assert answer.status == 403
+        assert answer.reason == f"index pypi: refused there: {words}"
+        assert "X" not in answer.headers
+
+
+async def test_chain__a_refusal_that_drips(tmp_path: Path, upstream: FakeUpstream) -> None:
+    """Nobody waits long for why something is refused."""
+    problem = {"Content-Type": "application/problem+json"}
+    body = b'{"detail": "slow"}'
+    upstream.fault("/simple/*", "status", code=403, body=body, headers=problem)
+    gate = upstream.hold("/simple/*", after_bytes=5)
+    async with running(tmp_path, upstream.url) as child, asyncio.timeout(8):
+        async with child.get("/simple/alpha/") as answer:
+            assert (answer.status, answer.reason) == (403, "index pypi: refused there: Forbidden")
+        gate.open()
+
+
 # ── who answered ─────────────────────────────────────────────────────────────────────────────
 
 
