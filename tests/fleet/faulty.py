@@ -32,6 +32,7 @@ class FaultyStore:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.deleted: set[str] = set()
         # Seconds since the epoch, of those that were not put or renewed just now.
         self.kept_at: dict[str, float] = {}
         self.asked: list[Asked] = []
@@ -86,6 +87,7 @@ class FaultyStore:
     def _delete(self, document: str) -> web.Response:
         for sha256 in [digest for digest in self.objects if digest in document]:
             del self.objects[sha256]
+            self.deleted.add(sha256)
         return web.Response(text="<DeleteResult/>", content_type="application/xml")
 
 
