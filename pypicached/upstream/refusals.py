@@ -21,6 +21,7 @@ from pypicached.upstream.connection import Connection
 DETAIL_BYTES = 4096
 DETAIL_SECONDS = 2.0
 DETAIL_LENGTH = 60
+_THERE = "refused there: "
 _UNQUOTED = str.maketrans({'"': "'", "\\": "/"})
 
 
@@ -46,7 +47,9 @@ async def refusal_of(
     if answer.status == 403 and answer.content_type == "application/problem+json":
         # An answer to HEAD has no body, and a proxy may have put its own phrase for the cache's.
         words = await _detail_of(connection, answer) or answer.reason or "no reason given"
-        return UpstreamRefusedError(connection.name, f"refused there: {_fit(words)}")
+        # Of several caches behind one another, the last one's reason is what counts.
+        words = words.rpartition(_THERE)[2]
+        return UpstreamRefusedError(connection.name, _THERE + _fit(words))
     return UpstreamDeniedError(connection.name, denied)
 
 

@@ -333,3 +333,40 @@ async def test_chain__range(tmp_path: Path, upstream: FakeUpstream, wheel: DistF
         await settled(child)
         got = await fetch(child, url)
         assert hashlib.sha256(got.body).hexdigest() == wheel.sha256
+
+
+async def test_chain__quarantine(tmp_path: Path, upstream: FakeUpstream, wheel: DistFile) -> None:
+    """What upstream has put into quarantine is so at the child, files that it has too."""
+    async with chain(tmp_path, upstream) as (parent, child):
+        url = await child.file_url("alpha", wheel.filename)
+        assert (await fetch(child, url)).status == 200
+        await settled(child)
+        upstream.add("alpha", status="quarantined")
+        for clock in (parent.clock, child.clock):
+            clock.advance(700)
+        page = await child.page("alpha")
+        assert page["files"] == []
+        assert page["project-status"] == {"status": "quarantined"}
+        got = await fetch(child, url)
+        assert got.status == 403
+
+
+async def test_chain__refused_behind_two(
+    tmp_path: Path, upstream: FakeUpstream, wheel: DistFile
+) -> None:
+    """A refusal passes through any number of caches, and so does HEAD of a file."""
+    (tmp_path / "grandchild").mkdir()
+    async with (
+        chain(tmp_path, upstream, policy__deny=["beta"]) as (_, child),
+        running(tmp_path / "grandchild", f"{child.url}/simple/") as grandchild,
+    ):
+        upstream.add("beta", make_wheel("beta", "1.0"))
+        async with grandchild.get("/simple/beta/") as answer:
+            assert answer.status == 403
+            assert (await answer.json(content_type=None))["detail"].endswith(
+                "pypi: refused there: denied by [policy] deny 'beta': beta"
+            )
+        url = await grandchild.file_url("alpha", wheel.filename)
+        head = await fetch(grandchild, url, "HEAD")
+        assert (head.status, head.headers["Content-Length"]) == (200, str(len(wheel.body)))
+        assert (await fetch(grandchild, url)).body == wheel.body
