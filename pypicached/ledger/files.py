@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import aiosqlite
 
-from pypicached.ledger.connection import Connection, Writer, read
+from pypicached.ledger.connection import Connection, Step, Writer, read
 from pypicached.ledger.rows import BlobRow, CachedFile, FileName
 from pypicached.ledger.shared import WANT, WANT_IF_UNKNOWN
 from pypicached.ledger.spaces import Spaces
@@ -156,29 +156,27 @@ class Files:
         `share`: the shared store is to have it; `anew`: even if it is known to.
         """
         digest = bytes.fromhex(file.sha256)
-        async with self._writer.transaction() as db:
-            await db.execute(PUT_BLOB, (digest, file.size_bytes, disk_bytes, file.last_used_at))
-            await db.execute(
-                PUT,
-                (
-                    file.index,
-                    file.path,
-                    file.kind,
-                    file.project,
-                    file.filename,
-                    digest,
-                    file.size_bytes,
-                    file.verified,
-                    file.first_cached_at,
-                    file.last_used_at,
-                    file.hits,
-                    file.uploaded_at,
-                    file.removed_at,
-                ),
-            )
-            if share:
-                want = WANT if anew else WANT_IF_UNKNOWN
-                await db.execute(want, (digest, file.size_bytes, file.last_used_at))
+        values = (
+            file.index,
+            file.path,
+            file.kind,
+            file.project,
+            file.filename,
+            digest,
+            file.size_bytes,
+            file.verified,
+            file.first_cached_at,
+            file.last_used_at,
+            file.hits,
+            file.uploaded_at,
+            file.removed_at,
+        )
+        blob = (digest, file.size_bytes, disk_bytes, file.last_used_at)
+        steps: list[Step] = [(PUT_BLOB, blob), (PUT, values)]
+        if share:
+            want = WANT if anew else WANT_IF_UNKNOWN
+            steps.append((want, (digest, file.size_bytes, file.last_used_at)))
+        await self._writer.run(*steps)
         self.changes += 1
 
     async def adopt_blobs(self, blobs: list[BlobRow], *, share: bool = False) -> None:

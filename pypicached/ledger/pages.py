@@ -103,18 +103,15 @@ class Pages:
         space = self._spaces.of(page.index)
         values = (space, page.project, page.state, page.body, page.etag, page.last_modified)
         moments = (page.fetched_at, page.checked_at, page.checked_at)
-        async with self._writer.transaction() as db:
-            await db.execute(PUT, (*values, page.serial, page.status, *moments))
-            await db.execute(DELETE_ODD, (page.project, page.index))
-            if odd_paths:
-                await db.executemany(
-                    PUT_ODD, [(page.index, path, page.project) for path in odd_paths]
-                )
+        await self._writer.run(
+            (PUT, (*values, page.serial, page.status, *moments)),
+            (DELETE_ODD, (page.project, page.index)),
+            *((PUT_ODD, (page.index, path, page.project)) for path in odd_paths),
+        )
 
     async def renew(self, index: str, project: str, checked_at: float) -> None:
         """Upstream said 304: the page is fresh again."""
-        async with self._writer.transaction() as db:
-            await db.execute(RENEW, (checked_at, self._spaces.of(index), project))
+        await self._writer.run((RENEW, (checked_at, self._spaces.of(index), project)))
 
     async def expire(self, project: str | None, index: str | None) -> int:
         """Make the pages of `project` (None: every project page) be asked anew; return how many."""

@@ -149,25 +149,20 @@ class Shared:
         """A blob is there; its object was put or renewed at `kept_at`, or just now."""
         now = self._now()
         at = now if kept_at is None else min(kept_at, now)
-        async with self._writer.transaction() as db:
-            await db.execute(ARRIVED, (bytes.fromhex(sha256), size_bytes, at, now))
+        await self._writer.run((ARRIVED, (bytes.fromhex(sha256), size_bytes, at, now)))
 
     async def vanished(self, sha256: str) -> None:
         """A blob is not there: it waits again if it is here, and is forgotten if it is not."""
         digest = bytes.fromhex(sha256)
-        async with self._writer.transaction() as db:
-            await db.execute(WANT_AGAIN, (self._now(), digest))
-            await db.execute(DROP_UNLESS_HERE, (digest,))
+        await self._writer.run((WANT_AGAIN, (self._now(), digest)), (DROP_UNLESS_HERE, (digest,)))
 
     async def drop(self, waiting: Waiting) -> None:
         """A blob that waits need not, unless it was wanted anew since."""
-        async with self._writer.transaction() as db:
-            await db.execute(DROP, (bytes.fromhex(waiting.sha256), waiting.wanted_at))
+        await self._writer.run((DROP, (bytes.fromhex(waiting.sha256), waiting.wanted_at)))
 
     async def postpone(self, sha256: str, seconds: float) -> None:
         """A blob could not be put there: not before so many seconds again."""
-        async with self._writer.transaction() as db:
-            await db.execute(POSTPONE, (self._now() + seconds, bytes.fromhex(sha256)))
+        await self._writer.run((POSTPONE, (self._now() + seconds, bytes.fromhex(sha256))))
 
     async def recall(self, seconds: float) -> None:
         """Let what is postponed for more than so long be put there now."""

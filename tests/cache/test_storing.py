@@ -13,7 +13,7 @@ import pytest
 
 from pypicached.errors import LedgerError
 from pypicached.ledger import pages
-from pypicached.ledger.connection import Writer
+from pypicached.ledger.connection import Step, Writer
 from pypicached.messages import InvalidateRequest
 from tests.cache.client import fetch, settled
 from tests.fake import FakeUpstream, make_wheel
@@ -52,8 +52,14 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
             await ledger.go_on.wait()
         ledger.ended += 1
 
+    async def run(self: Writer, *steps: Step) -> None:
+        async with held(self) as db:
+            for step in steps:
+                await db.execute(*step)
+
     with monkeypatch.context() as patch:
         patch.setattr(Writer, "transaction", held)
+        patch.setattr(Writer, "run", run)
         yield ledger
         ledger.go_on.set()
 

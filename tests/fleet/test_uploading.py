@@ -58,6 +58,13 @@ def denying(*methods: str, of: str = "", copies: bool = False) -> Broken:
     return broken
 
 
+async def put_there(daemon: Running, store: FaultyStore, count: int) -> None:
+    """Wait until so many objects are there, and the daemon knows it."""
+    fleet = daemon.parts.fleet
+    assert fleet is not None
+    await until(lambda: len(store.objects) == count and not fleet.uploads._running)
+
+
 async def metric(daemon: Running, name: str) -> float:
     text = (await daemon.ask("/metrics")).text
     (line,) = [line for line in text.splitlines() if line.startswith(f"{name} ")]
@@ -144,7 +151,7 @@ async def test_uploading__used_days_later(
     wheels = publish(upstream, 4)
     async with with_store() as daemon:
         await fetch_all(daemon, wheels)
-        await until(lambda: len(store.objects) == 4)
+        await put_there(daemon, store, 4)
         for wheel in wheels:
             store.kept_at[wheel.sha256] = 0.0
         store.broken = denying("PUT", of=wheels[0].sha256, copies=True)
@@ -164,7 +171,7 @@ async def test_uploading__used_object_gone(
     (wheel,) = publish(upstream, 1)
     async with with_store() as daemon:
         await fetch_all(daemon, [wheel])
-        await until(lambda: wheel.sha256 in store.objects)
+        await put_there(daemon, store, 1)
         store.objects.clear()
         daemon.clock.advance(1.5 * DAY)
         await fetch_all(daemon, [wheel])
