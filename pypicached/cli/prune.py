@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +40,8 @@ def prune(
         typer.Option(
             min=0,
             metavar="N",
-            help="What was not used for N days; 0: everything not pinned and not in use.",
+            help="What was not used for N days; 0: everything not pinned and not in use. "
+            "With --store at least 2.",
             show_default=False,
         ),
     ] = None,
@@ -69,6 +71,8 @@ def prune(
 
     Exit code 1 if something could not be removed.
     """
+    if days is not None and not math.isfinite(days):
+        raise ControlError("--days takes a number of days, for example 90", exit_code=2)
     if store:
         _prune_store(days, to_size, project, as_json=as_json, dry_run=dry_run, socket=socket)
         return

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from pypicached.cli.address import DEFAULT_BASE
 from pypicached.errors import PypicachedError
 
 logger = logging.getLogger(__name__)
@@ -112,13 +113,15 @@ def tell_clients(listeners: list[str], *, offline: bool = False) -> None:
     if "NOTIFY_SOCKET" in os.environ or not listeners[0].startswith("http"):
         return
     index = f"{listeners[0]}/simple/"
+    # A command that asks without it may ask another daemon of this host, or none.
+    which = "" if listeners[0] == DEFAULT_BASE else f"--url {listeners[0]} "
     typer.echo(
         f"Ready. Point a client at {index} (Ctrl-C stops):\n"
         f"  pip install --index-url {index} PROJECT\n"
         f"  uv pip install --index-url {index} PROJECT\n"
         "For good, where there is no pip.conf yet:\n"
         "  mkdir -p ~/.config/pip\n"
-        f"  {_own_name()} client pip > ~/.config/pip/pip.conf\n"
+        f"  {_own_name()} client pip {which}> ~/.config/pip/pip.conf\n"
         "and the same for uv, poetry, pdm, pipenv, docker, gitlab-runner, env: "
         f"{_own_name()} client --help"
     )

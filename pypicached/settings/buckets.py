@@ -16,6 +16,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}")
 _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()/-]{1,512}")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
 REDIRECTS = (301, 302, 307, 308)
+DEFAULT_REDIRECT = 302
 
 
 def parse_bucket(value: object, base: Path) -> str:
@@ -71,7 +72,8 @@ def check_store(
     problems: Problems,
 ) -> list[str]:
     """Note what settings that are good one by one are not together; return warnings."""
-    if store["kind"] == "s3" and s3["bucket"] is None:
+    named = any(key == "store.s3.bucket" for key, _, _ in problems.found)
+    if store["kind"] == "s3" and s3["bucket"] is None and not named:
         problems.add(
             "store.s3.bucket",
             "is missing, and the store is a bucket",
@@ -91,6 +93,17 @@ def check_store(
     warnings = []
     if store["kind"] == "local" and s3["bucket"] is not None:
         warnings.append('store.s3.bucket is of no use without [store] kind = "s3"')
+    if s3["serve"] != "redirect":
+        given = [("public_url", s3["public_url"] is not None)]
+        given.append(("redirect_status", s3["redirect_status"] != DEFAULT_REDIRECT))
+        warnings += [
+            f'store.s3.{name} is of no use without serve = "redirect"'
+            for name, is_given in given
+            if is_given
+        ]
+    endpoint, bucket = s3["endpoint_url"], s3["bucket"]
+    if bucket is not None and str(endpoint).endswith(f"/{bucket}"):
+        warnings.append("store.s3.endpoint_url ends in the bucket's name, which is added to it")
     path = s3["secret_access_key_file"]
     if isinstance(path, Path):
         problem, warning = credential_files.look_at(path, env)

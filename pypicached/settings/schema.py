@@ -70,7 +70,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
         "secret_access_key_file": Key(values.parse_path, restart=True, names_file=True),
         "addressing": Key(values.one_of("auto", "path", "virtual"), "auto", restart=True),
         "serve": Key(values.one_of("proxy", "redirect"), "proxy"),
-        "redirect_status": Key(buckets.parse_redirect_status, 302, "number"),
+        "redirect_status": Key(buckets.parse_redirect_status, buckets.DEFAULT_REDIRECT, "number"),
         "public_url": Key(parse_plain_url),
     },
     "limits": {

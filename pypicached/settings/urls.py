@@ -45,6 +45,8 @@ def parse_index_url(value: object) -> IndexUrl:
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     netloc = host if port is None else f"{host}:{port}"
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    if "//" in path:
+        raise BadValueError("has two slashes in a row in its path", "write a single one")
     url = urlunsplit((parts.scheme, netloc, path, "", ""))
     _refuse_site_root(url)
     return IndexUrl(url, username, password)

@@ -8,6 +8,9 @@ import msgspec
 
 Addressing = Literal["auto", "path", "virtual"]
 
+# What a store says to who asks about a bucket that it does not have.
+NO_BUCKET = "has no bucket of that name, or is no S3 store"
+
 
 class BucketAccess(msgspec.Struct, frozen=True, kw_only=True):
     """A bucket, the part of it that is ours, and the key to it; hidden wherever it is printed.

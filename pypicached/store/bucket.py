@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pypicached.errors import BlobMissingError, StoreRefusedError, StoreUnavailableError, clean
-from pypicached.store.access import BucketAccess
+from pypicached.store.access import NO_BUCKET, BucketAccess
 from pypicached.store.disk import DiskPool
 from pypicached.store.insisting import PAUSES, insist
 from pypicached.store.multipart import CONTENT_TYPE, PART_BYTES, FileParts, MultipartUpload
@@ -83,11 +83,11 @@ class Bucket:
 
         Without the right to list, S3 tells no absence (it answers 403), and nothing can be pruned.
         """
-        await self._client.ask("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
+        await self._ask_bucket("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
 
     async def now(self) -> float:
         """Return what the store's clock says, in seconds since the epoch."""
-        answer = await self._client.ask("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
+        answer = await self._ask_bucket("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
         return _date_of(answer).timestamp()
 
     async def sign(self, sha256: str, method: Literal["GET", "HEAD"], seconds: int) -> str:
@@ -260,8 +260,15 @@ class Bucket:
     async def _list(self, operation: str, **parameters: Any) -> Answer:
         prefix = f"{self._prefix}sha256/"
         return await insist(
-            lambda: self._client.ask(operation, Prefix=prefix, **parameters), self._pauses
+            lambda: self._ask_bucket(operation, Prefix=prefix, **parameters), self._pauses
         )
+
+    async def _ask_bucket(self, operation: str, **parameters: Any) -> Answer:
+        """Ask what is about no single object: where that is said not to be there, no bucket is."""
+        try:
+            return await self._client.ask(operation, **parameters)
+        except BlobMissingError:
+            raise StoreRefusedError(NO_BUCKET) from None
 
     def _digest_in(self, key: str) -> str:
         """Return whose blob's key it is; "" for what is not ours."""

@@ -14,6 +14,7 @@ from botocore import exceptions as botocore_errors
 from botocore.parsers import ResponseParserError
 
 from pypicached.errors import BlobMissingError, StoreError, StoreRefusedError, StoreUnavailableError
+from pypicached.store.access import NO_BUCKET
 
 # Codes (S3's "Error responses", and those of Ceph) that later may not meet, whatever their status.
 _PASSING = frozenset({
@@ -37,7 +38,7 @@ _REFUSED = {
     "UserSuspended": "has suspended our user",
     # HEAD has no body (RFC 9110 §9.3.2); botocore puts the status in the place of the code.
     "403": "denies access",
-    "404": "has no bucket of that name, or is no S3 store",
+    "404": NO_BUCKET,
 }
 # What no other time will change.
 _HOPELESS = (
@@ -66,10 +67,6 @@ _FAILURES = (
     ),
     ((botocore_errors.ConnectTimeoutError,), "did not accept a connection in time"),
     ((TimeoutError, botocore_errors.ReadTimeoutError), "did not answer in time"),
-    (
-        (botocore_errors.SSLError, aiohttp.ClientSSLError),
-        "cannot be reached by TLS: its certificate is not trusted",
-    ),
     ((botocore_errors.ProxyConnectionError,), "cannot be reached through the proxy"),
     ((botocore_errors.EndpointConnectionError,), "cannot be reached"),
     ((ResponseParserError,), "gave an answer that is none of S3's"),
@@ -78,6 +75,10 @@ _FAILURES = (
         "broke off the connection",
     ),
 )
+# OpenSSL's word, which both libraries pass on.
+_VERIFIES = "CERTIFICATE_VERIFY_FAILED"
+_UNTRUSTED = "cannot be reached by TLS: its certificate is not trusted; see AWS_CA_BUNDLE"
+_NO_TLS = "cannot be reached by TLS: perhaps it speaks plain http there"
 _CODE = re.compile(r"[A-Za-z0-9.]{1,40}")
 _NOT_IMPLEMENTED = 501
 
@@ -107,6 +108,8 @@ def explain(error: Exception) -> StoreError:
     refusal = _phrase_for(error, _HOPELESS)
     if refusal is not None:
         return StoreRefusedError(refusal)
+    if isinstance(error, (botocore_errors.SSLError, aiohttp.ClientSSLError)):
+        return StoreUnavailableError(_UNTRUSTED if _VERIFIES in str(error) else _NO_TLS)
     failure = _phrase_for(error, _FAILURES) or f"cannot be asked: {type(error).__name__}"[:79]
     return StoreUnavailableError(failure)
 

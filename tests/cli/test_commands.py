@@ -407,6 +407,8 @@ def test_prune__json(control_socket: Path) -> None:
     [
         ("prune",),
         ("prune", "--dry-run"),
+        ("prune", "--days", "nan"),
+        ("prune", "--store", "--days", "inf"),
         ("prune", "--days", "1", "--to-size", "1G"),
         ("prune", "--to-size", "huge"),
         ("prune", "--days", "1", "--project", "a b"),

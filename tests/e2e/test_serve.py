@@ -234,6 +234,8 @@ def test_serve__commands_to_copy(directory: Path, program: list[str]) -> None:
         "PYPICACHED_SOCKET": str(directory / "control.sock"),
     }
     line = [*program, "serve", "--listen", "127.0.0.1:0"]
+    # Those who copy may have another daemon's socket in mind.
+    copying = {**env, "PYPICACHED_SOCKET": str(directory / "other.sock")}
     with subprocess.Popen(line, env=env, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -241,9 +243,11 @@ def test_serve__commands_to_copy(directory: Path, program: list[str]) -> None:
             while "--help" not in (shown[-1:] or [""])[0]:
                 shown.append(process.stdout.readline())
                 assert shown[-1], "it has ended"
-            commands = [words for words in shown if re.match("  (mkdir|.* client pip >)", words)]
+            commands = [words for words in shown if re.match("  (mkdir|.* client pip .*>)", words)]
             assert len(commands) == 2
-            subprocess.run(["/bin/sh", "-ec", "".join(commands)], env=env, check=True, timeout=20)
+            subprocess.run(
+                ["/bin/sh", "-ec", "".join(commands)], env=copying, check=True, timeout=20
+            )
         finally:
             process.terminate()
     address = re.search(r"http://127\.0\.0\.1:\d+/simple/", shown[0])

@@ -175,6 +175,14 @@ async def test_absence__of_the_bucket(
     assert len(odd.asked) == 2
 
 
+async def test_absence__of_what_is_no_object(odd: OddStore, bucket: Bucket) -> None:
+    """A list that is said not to be there is no missing blob: there is no such bucket."""
+    odd.answer = always(lambda: error(404, "NoSuchKey"))
+    for doing in (bucket.check(), bucket.now(), walk(bucket), bucket.abort_stale_uploads(0)):
+        with pytest.raises(StoreRefusedError, match="has no bucket of that name, or is no S3"):
+            await doing
+
+
 async def test_absence__where_the_bucket_was_seen(odd: OddStore, bucket: Bucket) -> None:
     """A bucket that has just answered need not be looked at for each blob that is not in it."""
     odd.answer = always(lambda: web.Response(headers=MODIFIED))
@@ -411,6 +419,14 @@ async def test_walk__tries_a_page_again(odd: OddStore, bucket: Bucket) -> None:
     odd.answer = answer
     assert await walk(bucket) == []
     assert len(odd.asked) == 3
+
+
+async def test_open__plain_http(odd: OddStore, disk: DiskPool) -> None:
+    """TLS towards a store that speaks none is told from a certificate that is not trusted."""
+    url = odd.endpoint.url.replace("http://", "https://")
+    async with open_bucket(Endpoint(url).access(), disk) as bucket:
+        with pytest.raises(StoreUnavailableError, match="perhaps it speaks plain http there"):
+            await bucket.check()
 
 
 # ── no store, no key ─────────────────────────────────────────────────────────────────────────

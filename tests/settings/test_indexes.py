@@ -333,3 +333,10 @@ def test_index__nobody_answers_for_the_rest(read: Load, more: str, warned: bool)
     own = '[[index]]\nname = "acme"\nurl = "https://acme.test/simple/"\nprojects = ["acme-*"]\n'
     warnings = read(own + more).warnings
     assert any("other names are not found" in warning for warning in warnings) is warned
+
+
+@pytest.mark.parametrize("path", ["//simple/", "/simple//", "/a//b"])
+def test_url__two_slashes_in_a_row(refuse: Refuse, path: str) -> None:
+    """Most servers have nothing there: each project would be taken for absent."""
+    found = refuse(f'[[index]]\nname = "a"\nurl = "https://h.test{path}"\n')
+    assert "two slashes in a row" in found["index.a.url"][0]

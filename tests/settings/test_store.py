@@ -25,6 +25,7 @@ prefix = "fleet/one"
 endpoint_url = "https://s3.example.test:9000/"
 access_key_id = "AKID"
 secret_access_key = "{SECRET}"
+serve = "redirect"
 redirect_status = 307
 """
 
@@ -63,6 +64,28 @@ def test_store__from_the_environment(read: Load) -> None:
         "environment variable PYPICACHED_STORE__S3__BUKCET is unknown and ignored; "
         'did you mean "PYPICACHED_STORE__S3__BUCKET"?'
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "warning"),
+    [
+        ('public_url = "https://a.test"', 'public_url is of no use without serve = "redirect"'),
+        ("redirect_status = 307", 'redirect_status is of no use without serve = "redirect"'),
+        ('endpoint_url = "https://a.test/wheels"', "endpoint_url ends in the bucket's name"),
+    ],
+)
+def test_store__of_no_use(read: Load, line: str, warning: str) -> None:
+    """What does nothing, or is said twice, is told."""
+    text = f'[store]\nkind = "s3"\n[store.s3]\nbucket = "wheels"\n{line}\n'
+    (found,) = read(text).warnings
+    assert warning in found
+
+
+def test_store__a_bad_bucket_is_told_once(refuse: Refuse) -> None:
+    """A name that is none is not missing, too."""
+    found = refuse('[store]\nkind = "s3"\n[store.s3]\nbucket = "s3://wheels"\n')
+    assert list(found) == ["store.s3.bucket"]
+    assert "is no bucket" in found["store.s3.bucket"][0]
 
 
 @pytest.mark.parametrize(
