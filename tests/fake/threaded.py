@@ -38,6 +38,7 @@ class ThreadedFakeUpstream(FakeUpstream):
         try:
             self.down()
         finally:
+            self._let_go()
             self._own_loop.call_soon_threadsafe(self._own_loop.stop)
             self._thread.join()
             self._own_loop.close()

@@ -48,6 +48,8 @@ class FakeUpstream:
         self._rules = FaultRules()
         self._ports: dict[Origin, int] = {"pages": port, "files": 0}
         self._listeners: list[socket.socket] = []
+        # While it is down: else a client that tries to connect may be given the very port.
+        self._kept: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._mistakes: list[BaseException] = []
         self._watchers: set[asyncio.Event] = set()
@@ -61,13 +63,16 @@ class FakeUpstream:
         self._loop = asyncio.get_running_loop()
         for origin in ("pages", "files"):
             self._listen(origin)
+        self._let_go()
 
     async def stop(self) -> None:
         """Close every socket and end every connection; raises what went wrong in here."""
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
             loop.remove_reader(listener)
+            address = listener.getsockname()
             listener.close()
+            self._keep(address)
         self._listeners.clear()
         tasks = list(self._tasks)
         for task in tasks:
@@ -88,7 +93,21 @@ class FakeUpstream:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.stop()
+        try:
+            await self.stop()
+        finally:
+            self._let_go()
+
+    def _keep(self, address: tuple[str, int]) -> None:
+        kept = socket.socket()
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(address)
+        self._kept.append(kept)
+
+    def _let_go(self) -> None:
+        for kept in self._kept:
+            kept.close()
+        self._kept.clear()
 
     def _listen(self, origin: Origin) -> None:
         assert self._loop is not None
